@@ -1,0 +1,2 @@
+pub mod joined;
+pub use joined::Joined;
