@@ -1,0 +1,59 @@
+//! Absolute paths of an image, as text.
+
+/// `path` without `.`, `..`, doubled and trailing slashes (Go's `path.Clean` of an absolute path).
+#[must_use]
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// `path` as seen from the folder `dir`.
+#[must_use]
+pub fn join(dir: &str, path: &str) -> String {
+    if path.starts_with('/') { clean(path) } else { clean(&format!("{dir}/{path}")) }
+}
+
+/// The folder that holds `path`; `/` for itself.
+#[must_use]
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(i) => &path[..i],
+    }
+}
+
+/// Whether `path` is `dir` or lies below it.
+#[must_use]
+pub fn covers(dir: &str, path: &str) -> bool {
+    dir == "/" || path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleans() {
+        for (path, expect) in [("/a//b/./c/", "/a/b/c"), ("/a/../..", "/"), ("/", "/"), ("a/b", "/a/b")] {
+            assert_eq!(clean(path), expect, "{path}");
+        }
+        assert_eq!(join("/app", "../x"), "/x");
+        assert_eq!(join("/app", "/x"), "/x");
+    }
+
+    #[test]
+    fn covers_below_but_not_beside() {
+        for (dir, path, expect) in [("/a", "/a", true), ("/a", "/a/b", true), ("/a", "/ab", false), ("/", "/x", true)] {
+            assert_eq!(covers(dir, path), expect, "{dir} {path}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Which paths an instruction writes.
+
+use super::{Facts, covers, join};
+use crate::{
+    knowledge::{Knowledge, Paths},
+    syntax::Keyword,
+};
+
+/// A path that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// Absolute.
+    pub path: String,
+    /// Whether what lies below it is written too.
+    pub below: bool,
+}
+
+impl Write {
+    /// Whether it and `path`, or something below either, are the same file.
+    #[must_use]
+    pub fn meets(&self, path: &str) -> bool {
+        covers(path, &self.path) || (self.below && covers(&self.path, path))
+    }
+}
+
+/// What an instruction writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// These and no others.
+    Known(Vec<Write>),
+    /// These, and what is not known.
+    Anything(Vec<Write>),
+}
+
+impl Writes {
+    /// What is known to be written.
+    #[must_use]
+    pub fn known(&self) -> &[Write] {
+        match self {
+            Writes::Known(w) | Writes::Anything(w) => w,
+        }
+    }
+
+    /// Whether it may write at or below `path`.
+    #[must_use]
+    pub fn may_meet(&self, path: &str) -> bool {
+        matches!(self, Writes::Anything(_)) || self.known().iter().any(|w| w.meets(path))
+    }
+}
+
+pub(super) fn of(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
+    let ins = &facts.file().instructions[index];
+    let none = Writes::Known(Vec::new());
+    let Some(state) = facts.before(index) else { return none };
+    match ins.keyword {
+        Keyword::Copy | Keyword::Add => match ins.args().last().and_then(|d| state.absolute(&d.value, facts.file().escape)) {
+            Some(dst) => Writes::Known(vec![Write { path: dst.text, below: true }]),
+            None => Writes::Anything(Vec::new()),
+        },
+        Keyword::Workdir => match state.absolute(ins.first(), facts.file().escape) {
+            Some(dir) => Writes::Known(vec![Write { path: dir.text, below: false }]),
+            None => Writes::Anything(Vec::new()),
+        },
+        Keyword::Run => of_run(facts, knowledge, index),
+        _ => none,
+    }
+}
+
+fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
+    let (Some(state), Some(script)) = (facts.before(index), facts.run(index).and_then(super::Run::understood)) else {
+        return Writes::Anything(Vec::new());
+    };
+    let (mut all, mut sure) = (Vec::new(), !script.has_heredoc());
+    let mut cwd = state.cwd.clone();
+    for command in script.commands() {
+        let simple = command.simple;
+        for redirect in simple.redirects.iter().filter(|r| r.writes()) {
+            let path = redirect.target.as_ref().and_then(|t| t.literal.as_deref());
+            sure &= push(&mut all, cwd.as_deref(), path, false);
+        }
+        if simple.words.is_empty() {
+            continue;
+        }
+        let Some(argv) = facts.argv(index, simple) else {
+            sure = false;
+            continue;
+        };
+        if argv[0] == "cd" {
+            cwd = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) });
+            continue;
+        }
+        let known = knowledge.command(&argv);
+        for paths in [&known.writes, &known.deletes] {
+            match paths {
+                Paths::None => {}
+                Paths::Everything => sure = false,
+                Paths::Some(paths) => {
+                    for path in paths {
+                        let (path, below) = match path.strip_suffix("/**") {
+                            Some(dir) => (dir, true),
+                            None => (path.as_str(), false),
+                        };
+                        sure &= push(&mut all, cwd.as_deref(), Some(path), below);
+                    }
+                }
+            }
+        }
+    }
+    if sure { Writes::Known(all) } else { Writes::Anything(all) }
+}
+
+/// Adds a path, made absolute; false if it is not known.
+fn push(all: &mut Vec<Write>, cwd: Option<&str>, path: Option<&str>, below: bool) -> bool {
+    let path = match (path, cwd) {
+        (Some(p), _) if p.starts_with('/') => join("/", p),
+        (Some(p), Some(cwd)) => join(cwd, p),
+        _ => return false,
+    };
+    // what the kernel makes is not part of the image
+    if !["/dev", "/proc", "/sys"].iter().any(|d| covers(d, &path)) {
+        all.push(Write { path, below });
+    }
+    true
+}
+
+/// Absolute paths that instruction `index` names: what it writes, and what its commands read.
+pub(super) fn touched(facts: &Facts, knowledge: &Knowledge, index: usize) -> Vec<String> {
+    let mut out: Vec<String> = facts.writes(index).known().iter().map(|w| w.path.clone()).collect();
+    let cwd = facts.before(index).and_then(|s| s.cwd.clone());
+    for simple in facts.commands(index) {
+        let argv = facts.argv(index, simple).unwrap_or_default();
+        if argv.is_empty() {
+            continue;
+        }
+        if let Paths::Some(paths) = knowledge.command(&argv).reads {
+            for path in paths {
+                let path = path.strip_suffix("/**").unwrap_or(&path);
+                out.extend(cwd.as_deref().map(|c| join(c, path)));
+            }
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
