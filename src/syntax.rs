@@ -155,7 +155,9 @@ pub struct Instruction {
 impl Instruction {
     /// What it says, read at the first call.
     pub fn detail(&self) -> &Detail {
-        self.detail.get_or_init(|| Box::new(Detail::read(&scan::join(&self.text, self.span, self.escape), self.escape)))
+        self.detail.get_or_init(|| {
+            Box::new(Detail::read(&scan::join(&self.text, self.span, self.escape), self.escape))
+        })
     }
 
     /// Its flags (`--from=…`), in order.

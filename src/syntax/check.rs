@@ -53,13 +53,17 @@ fn instruction_error(ins: &Instruction) -> Option<(&'static str, String)> {
         K::Copy | K::Add if args.len() < 2 => {
             wrong("at least two arguments, but only one was provided. Destination could not be determined")
         }
-        K::User | K::Workdir | K::Stopsignal | K::Maintainer if args.len() != 1 => wrong("exactly one argument"),
+        K::User | K::Workdir | K::Stopsignal | K::Maintainer if args.len() != 1 => {
+            wrong("exactly one argument")
+        }
         K::Env | K::Label | K::Arg | K::Expose | K::Volume | K::Onbuild | K::Shell | K::Healthcheck
             if args.is_empty() && ins.inner().is_none() =>
         {
             wrong("at least one argument")
         }
-        K::Shell if !ins.is_exec() => Some(("arguments", "SHELL requires the arguments to be in JSON form".into())),
+        K::Shell if !ins.is_exec() => {
+            Some(("arguments", "SHELL requires the arguments to be in JSON form".into()))
+        }
         K::Healthcheck => healthcheck_error(ins),
         K::Onbuild => onbuild_error(ins.inner()?),
         _ => None,

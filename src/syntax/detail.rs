@@ -90,7 +90,8 @@ impl Detail {
         match self.keyword {
             Keyword::Env | Keyword::Label => self.read_pairs(escape),
             Keyword::Arg => {
-                self.args = split_words(&self.rest.text, escape).into_iter().map(|(w, s)| self.arg(w, s)).collect();
+                self.args =
+                    split_words(&self.rest.text, escape).into_iter().map(|(w, s)| self.arg(w, s)).collect();
             }
             Keyword::Expose | Keyword::From => self.args = self.split_blanks(),
             Keyword::Add | Keyword::Copy | Keyword::Volume => {
@@ -206,12 +207,17 @@ impl Detail {
         }
         for (word, at) in words {
             let Some((key, value)) = word.split_once('=') else {
-                let message = format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value");
+                let message =
+                    format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value");
                 self.error = Some(("arguments", message));
                 return;
             };
             // the key's length in the text: nothing before its `=` is dropped, for only a trailing escape token is
-            let cut = at.of(&self.rest.text).iter().position(|b| *b == b'=').map_or(at.start, |i| at.start + to_u32(i));
+            let cut = at
+                .of(&self.rest.text)
+                .iter()
+                .position(|b| *b == b'=')
+                .map_or(at.start, |i| at.start + to_u32(i));
             let key = self.arg(key.to_owned(), Span { start: at.start, end: cut });
             let value = self.arg(value.to_owned(), Span { start: cut + 1, end: at.end });
             let sep = self.arg("=".into(), Span { start: cut, end: cut + 1 });

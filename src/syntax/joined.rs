@@ -34,7 +34,11 @@ impl Joined {
     #[must_use]
     pub fn file_span(&self, span: Span) -> Span {
         let start = self.file_offset(span.start);
-        if span.is_empty() { Span::empty(start) } else { Span { start, end: self.file_offset(span.end - 1) + 1 } }
+        if span.is_empty() {
+            Span::empty(start)
+        } else {
+            Span { start, end: self.file_offset(span.end - 1) + 1 }
+        }
     }
 
     /// A part of it, as a text of its own.

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    Detail, Directive, Dockerfile, Heredoc, Instruction, Joined, Keyword, Piece, PieceKind, SyntaxError, joined::is_space,
-    words,
+    Detail, Directive, Dockerfile, Heredoc, Instruction, Joined, Keyword, Piece, PieceKind, SyntaxError,
+    joined::is_space, words,
 };
 use crate::edit::{Span, to_u32};
 
@@ -99,7 +99,11 @@ impl Scanner<'_> {
         self.at = (end + 1).min(self.text.len());
         self.line += 1;
         if end - start > MAX_LINE {
-            self.fail("long-line", format!("dockerfile line greater than max allowed size of {MAX_LINE}"), self.line);
+            self.fail(
+                "long-line",
+                format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
+                self.line,
+            );
         }
         Span::new(start, start + trim_line_end(&self.text[start..end]).len())
     }

@@ -9,10 +9,16 @@ fn check(text: &str, expect: &str) {
         .map(|i| {
             let flags: Vec<_> = i.flags().iter().map(Flag::text).collect();
             let args: Vec<_> = i.args().iter().map(|a| a.value.as_str()).collect();
-            let inner = i.inner().map(|n| format!(" ({} {:?})", n.keyword.name(), n.first())).unwrap_or_default();
-            let docs: Vec<_> = i.heredocs.iter().map(|h| String::from_utf8_lossy(h.content.of(text.as_bytes()))).collect();
+            let inner =
+                i.inner().map(|n| format!(" ({} {:?})", n.keyword.name(), n.first())).unwrap_or_default();
+            let docs: Vec<_> =
+                i.heredocs.iter().map(|h| String::from_utf8_lossy(h.content.of(text.as_bytes()))).collect();
             let docs = if docs.is_empty() { String::new() } else { format!(" {docs:?}") };
-            format!("{}{}{flags:?}{args:?}{inner}{docs}", i.keyword.name(), if i.is_exec() { "!" } else { "" })
+            format!(
+                "{}{}{flags:?}{args:?}{inner}{docs}",
+                i.keyword.name(),
+                if i.is_exec() { "!" } else { "" }
+            )
         })
         .collect();
     out.extend(file.error().map(|e| format!("error {}: {}", e.line, e.message)));
@@ -32,10 +38,19 @@ fn tiles(file: &Dockerfile) {
 #[test]
 fn reads_instructions() {
     check("FROM a AS b\nRUN x\n", "FROM[][\"a\", \"AS\", \"b\"]\nRUN[][\"x\"]");
-    check("from a\nrun --mount=type=cache,target=/c x \\\n  # note\n\n  y", "FROM[][\"a\"]\nRUN[\"--mount=type=cache,target=/c\"][\"x   y\"]");
-    check("FROM a\nENV A=1 B=\"x y\" C=a\\ b\n", "FROM[][\"a\"]\nENV[][\"A\", \"1\", \"=\", \"B\", \"\\\"x y\\\"\", \"=\", \"C\", \"a\\\\ b\", \"=\"]");
+    check(
+        "from a\nrun --mount=type=cache,target=/c x \\\n  # note\n\n  y",
+        "FROM[][\"a\"]\nRUN[\"--mount=type=cache,target=/c\"][\"x   y\"]",
+    );
+    check(
+        "FROM a\nENV A=1 B=\"x y\" C=a\\ b\n",
+        "FROM[][\"a\"]\nENV[][\"A\", \"1\", \"=\", \"B\", \"\\\"x y\\\"\", \"=\", \"C\", \"a\\\\ b\", \"=\"]",
+    );
     check("FROM a\nENV A x y\n", "FROM[][\"a\"]\nENV[][\"A\", \"x y\", \"\"]");
-    check("FROM a\nCOPY --chown=a:b [\"x y\", \"/z\"]\n", "FROM[][\"a\"]\nCOPY![\"--chown=a:b\"][\"x y\", \"/z\"]");
+    check(
+        "FROM a\nCOPY --chown=a:b [\"x y\", \"/z\"]\n",
+        "FROM[][\"a\"]\nCOPY![\"--chown=a:b\"][\"x y\", \"/z\"]",
+    );
     check("FROM a\nONBUILD RUN x\n", "FROM[][\"a\"]\nONBUILD[][] (RUN \"x\")");
     check("FROM a\nRUN -- echo\n", "FROM[][\"a\"]\nRUN[][\"echo\"]");
     check("FROM a\nRUN <<E\nx\nE\nUSER u\n", "FROM[][\"a\"]\nRUN[][\"<<E\"] [\"x\\n\"]\nUSER[][\"u\"]");
@@ -44,17 +59,29 @@ fn reads_instructions() {
 #[test]
 fn follows_the_escape_directive() {
     check("# escape=`\nFROM a\nRUN x `\n y\\\n", "FROM[][\"a\"]\nRUN[][\"x  y\\\\\"]");
-    check("# escape=`\r\n# Escape=`\r\nFROM a\r\n", "FROM[][\"a\"]\nerror 2: only one escape parser directive can be used");
-    check("#x\n# escape=`\nFROM a `\n", "FROM[][\"a\", \"`\"]\nerror 3: dockerfile parse error on line 3: FROM requires either one or three arguments");
+    check(
+        "# escape=`\r\n# Escape=`\r\nFROM a\r\n",
+        "FROM[][\"a\"]\nerror 2: only one escape parser directive can be used",
+    );
+    check(
+        "#x\n# escape=`\nFROM a `\n",
+        "FROM[][\"a\", \"`\"]\nerror 3: dockerfile parse error on line 3: FROM requires either one or three arguments",
+    );
 }
 
 #[test]
 fn refuses_what_buildkit_refuses() {
     check("", "error 1: file with no instructions");
     check("FROM a\nENV X\n", "FROM[][\"a\"]\nENV[][]\nerror 2: ENV must have two arguments");
-    check("FROM a\nRUN [1]\n", "FROM[][\"a\"]\nRUN[][]\nerror 2: when using JSON array syntax, arrays must be comprised of strings only");
+    check(
+        "FROM a\nRUN [1]\n",
+        "FROM[][\"a\"]\nRUN[][]\nerror 2: when using JSON array syntax, arrays must be comprised of strings only",
+    );
     check("FROM a\nRUN <<E\nx\n", "FROM[][\"a\"]\nRUN[][\"<<E\"] [\"x\\n\"]\nerror 2: unterminated heredoc");
-    check("FROM a\nCOPY --user=x a b\n", "FROM[][\"a\"]\nCOPY[\"--user=x\"][\"a\", \"b\"]\nerror 2: dockerfile parse error on line 2: unknown flag: --user");
+    check(
+        "FROM a\nCOPY --user=x a b\n",
+        "FROM[][\"a\"]\nCOPY[\"--user=x\"][\"a\", \"b\"]\nerror 2: dockerfile parse error on line 2: unknown flag: --user",
+    );
     check("RUN x\n", "RUN[][\"x\"]\nerror 1: no build stage in current context");
 }
 
