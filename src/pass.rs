@@ -70,7 +70,7 @@ impl fmt::Display for Level {
 pub struct Input<'a> {
     pub file: &'a Dockerfile,
     pub graph: &'a Graph,
-    pub facts: &'a Facts,
+    pub facts: &'a Facts<'a>,
     /// The build context, if it is known.
     pub context: Option<&'a Context>,
     pub knowledge: &'a Knowledge,
@@ -290,6 +290,13 @@ impl Finding {
             rewrite.level = Level::Review;
         }
         Finding { at, message: message.into(), outcome: Outcome::Rewrite(rewrite) }
+    }
+
+    /// Makes a refusal of a rewrite; a refusal stays as it is.
+    pub fn refuse_instead(&mut self, reason: Reason, message: impl Into<String>, unlock: &str) {
+        if self.as_rewrite().is_some() {
+            *self = Finding::refuse(self.at, Refusal::new(reason, message, unlock));
+        }
     }
 
     /// The rewrite, if it is one.

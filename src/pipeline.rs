@@ -1,0 +1,368 @@
+//! From a Dockerfile and its build contexts to a plan: passes run, their edits are applied one at a time, and each is validated.
+//!
+//! Two rounds. The first applies what is proved; the second starts from its result and applies what is for review. So the safe
+//! diff is a prefix of the review diff.
+
+use std::sync::Arc;
+
+use crate::{
+    context::Context,
+    cost::{self, Rebuild},
+    edit::{Change, EditSet, Edits, RepoPath, Span},
+    facts::Facts,
+    graph::Graph,
+    knowledge::Knowledge,
+    pass::{Assumption, Effect, Finding, Input, Level, Meta, Options, Outcome, Pass, Reason, Rewrite},
+    syntax::{self, Dockerfile, SyntaxError},
+    validate::{self, Claim, View, validate},
+};
+
+mod gate;
+mod order;
+mod pragmas;
+
+pub use gate::Gate;
+pub use order::ordered;
+use pragmas::Pragmas;
+
+/// How many times the list of passes is gone through before a plan counts as never ending.
+const ROUNDS: usize = 3;
+/// How many rewrites one file may have, for the same reason.
+const STEPS: usize = 200;
+
+/// What is to be planned.
+pub struct Unit {
+    pub text: Vec<u8>,
+    /// Every build context that is declared for the file; a rewrite must hold in each. Empty: not known.
+    pub contexts: Vec<Arc<Context>>,
+    pub options: Options,
+}
+
+/// What the user asked for.
+pub struct Request<'a> {
+    pub level: Level,
+    /// In pipeline order.
+    pub passes: &'a [&'static dyn Pass],
+    pub knowledge: &'a Knowledge,
+}
+
+/// A rewrite that was applied and validated.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub pass: &'static str,
+    pub level: Level,
+    /// First and last line of the input, 1-based.
+    pub lines: (u32, u32),
+    pub message: String,
+    pub evidence: Vec<String>,
+    pub assumes: Vec<Assumption>,
+    pub effects: Vec<Effect>,
+    /// To the text after all earlier steps.
+    pub edits: Edits,
+}
+
+/// A place that a pass leaves alone.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub pass: &'static str,
+    pub lines: (u32, u32),
+    pub reason: Reason,
+    pub message: String,
+    pub unlock: String,
+}
+
+/// A rewrite that validation did not let through: a fault of dfopt, not of the file.
+#[derive(Clone, Debug)]
+pub struct RolledBack {
+    pub pass: &'static str,
+    pub lines: (u32, u32),
+    pub rule: &'static str,
+    pub message: String,
+}
+
+/// Why a file was not looked at.
+#[derive(Clone, Debug)]
+pub enum Skipped {
+    /// BuildKit would refuse it.
+    Invalid(SyntaxError),
+    /// It is understood to be something else, or was opted out.
+    Gate(Gate),
+}
+
+/// What is to be done to one file.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub before: Vec<u8>,
+    /// At the level that was asked for.
+    pub after: Vec<u8>,
+    /// Other files that change, by path in the build context: their text after.
+    pub files: Vec<(RepoPath, Vec<u8>)>,
+    pub steps: Vec<Step>,
+    /// What the review level would do more.
+    pub held: Vec<Step>,
+    pub refused: Vec<Refused>,
+    pub faults: Vec<RolledBack>,
+    pub skipped: Option<Skipped>,
+    pub rebuild: Option<Rebuild>,
+}
+
+/// Plans one file.
+#[must_use]
+pub fn plan(unit: &Unit, request: &Request) -> Plan {
+    let file = syntax::parse(&unit.text);
+    if let Some(skipped) = gate::skip(&file) {
+        return Plan::unchanged(unit.text.clone(), Some(skipped));
+    }
+    let mut work = Work {
+        text: unit.text.clone(),
+        contexts: unit.contexts.clone(),
+        files: Vec::new(),
+        origins: Vec::new(),
+        steps: Vec::new(),
+        banned: Vec::new(),
+        faults: Vec::new(),
+        input: file,
+    };
+    let mut safe: Option<(Work, Vec<Refused>)> = None;
+    let mut level = Level::Safe;
+    let (mut at, mut round, mut changed) = (0, 0, false);
+    'text: loop {
+        let file = if work.steps.is_empty() { work.input.clone() } else { syntax::parse(&work.text) };
+        let graph = Graph::new(&file, &unit.options.build_args);
+        let facts = Facts::derive(&file, &graph, request.knowledge, &unit.options);
+        let pragmas = Pragmas::read(&file);
+        let mut found: Vec<Option<Vec<Finding>>> = vec![None; request.passes.len()];
+        let version = Version { file: &file, graph: &graph, facts: &facts, unit, request, pragmas: &pragmas };
+        loop {
+            while at < request.passes.len() {
+                let pass = request.passes[at];
+                let findings = found[at].get_or_insert_with(|| version.run(pass, &work.contexts));
+                let next = findings.iter().find_map(|f| {
+                    let rewrite = f.as_rewrite().filter(|r| r.level >= level && !work.is_banned(pass.meta().id, f))?;
+                    Some((f.clone(), rewrite.clone()))
+                });
+                if let Some((finding, rewrite)) = next {
+                    if work.try_step(&version, pass.meta(), finding, rewrite, level) {
+                        changed = true;
+                        if work.steps.len() < STEPS {
+                            continue 'text;
+                        }
+                    }
+                } else {
+                    at += 1;
+                }
+            }
+            round += 1;
+            if changed && round < ROUNDS && work.steps.len() < STEPS {
+                (at, changed) = (0, false);
+                continue;
+            }
+            if level == Level::Safe {
+                let refused = work.refusals(request.passes, &found, Level::Safe);
+                safe = Some((work.clone(), refused));
+                (level, at, round, changed) = (Level::Review, 0, 0, false);
+                continue;
+            }
+            let refused = work.refusals(request.passes, &found, Level::Review);
+            let review = (work, refused);
+            let (chosen, held) = match (request.level, safe) {
+                (Level::Safe, Some(safe)) => {
+                    let held = review.0.steps[safe.0.steps.len()..].to_vec();
+                    (safe, held)
+                }
+                _ => (review, Vec::new()),
+            };
+            return chosen.0.into_plan(unit, request, chosen.1, held);
+        }
+    }
+}
+
+impl Plan {
+    fn unchanged(text: Vec<u8>, skipped: Option<Skipped>) -> Plan {
+        Plan {
+            before: text.clone(),
+            after: text,
+            files: Vec::new(),
+            steps: Vec::new(),
+            held: Vec::new(),
+            refused: Vec::new(),
+            faults: Vec::new(),
+            skipped,
+            rebuild: None,
+        }
+    }
+
+    /// Whether anything is to be written.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.before != self.after || !self.files.is_empty()
+    }
+}
+
+/// One text of the file, analysed.
+struct Version<'a> {
+    file: &'a Dockerfile,
+    graph: &'a Graph,
+    facts: &'a Facts<'a>,
+    unit: &'a Unit,
+    request: &'a Request<'a>,
+    pragmas: &'a Pragmas,
+}
+
+impl Version<'_> {
+    /// What a pass finds, in every context alike.
+    fn run(&self, pass: &dyn Pass, contexts: &[Arc<Context>]) -> Vec<Finding> {
+        let with = |context: Option<&Context>| {
+            pass.run(&Input {
+                file: self.file,
+                graph: self.graph,
+                facts: self.facts,
+                context,
+                knowledge: self.request.knowledge,
+                options: &self.unit.options,
+            })
+        };
+        let mut findings = with(contexts.first().map(Arc::as_ref));
+        for context in contexts.iter().skip(1) {
+            let other = with(Some(context));
+            for finding in &mut findings {
+                let edits = |f: &Finding| f.as_rewrite().map(|r| r.edits.clone());
+                if finding.as_rewrite().is_some() && !other.iter().any(|o| o.at == finding.at && edits(o) == edits(finding)) {
+                    let message = format!("the file is also built in {}, where this would not hold", context.dir());
+                    finding.refuse_instead(Reason::Conflict, message, "give each build context a Dockerfile of its own");
+                }
+            }
+        }
+        for finding in &mut findings {
+            if let Some(by) = self.pragmas.opts_out(self.file, finding.at, &pass.meta()) {
+                finding.refuse_instead(Reason::OptedOut, by, "remove the pragma");
+            }
+        }
+        findings
+    }
+}
+
+/// A file on its way.
+#[derive(Clone)]
+struct Work {
+    input: Dockerfile,
+    text: Vec<u8>,
+    contexts: Vec<Arc<Context>>,
+    files: Vec<(RepoPath, Vec<u8>)>,
+    /// The edits of each step, to find where a byte came from.
+    origins: Vec<EditSet>,
+    steps: Vec<Step>,
+    banned: Vec<(&'static str, Finding)>,
+    faults: Vec<RolledBack>,
+}
+
+impl Work {
+    fn is_banned(&self, pass: &str, finding: &Finding) -> bool {
+        self.banned.iter().any(|(id, f)| *id == pass && f == finding)
+    }
+
+    /// Applies a rewrite if it passes validation; else notes the fault and never tries it again.
+    fn try_step(&mut self, version: &Version, meta: Meta, finding: Finding, rewrite: Rewrite, round: Level) -> bool {
+        let lines = self.input_lines(finding.at);
+        let checked = self.apply(version, &rewrite);
+        let (text, contexts, files) = match checked {
+            Ok(next) => next,
+            Err(fault) => {
+                let validate::Fault { rule, message } = fault;
+                self.faults.push(RolledBack { pass: meta.id, lines, rule, message });
+                self.banned.push((meta.id, finding));
+                return false;
+            }
+        };
+        (self.text, self.contexts, self.files) = (text, contexts, files);
+        self.origins.push(rewrite.edits.dockerfile.clone());
+        let Rewrite { level, evidence, assumes, effects, edits } = rewrite;
+        let level = level.min(round);
+        self.steps.push(Step { pass: meta.id, level, lines, message: finding.message, evidence, assumes, effects, edits });
+        true
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn apply(
+        &self,
+        version: &Version,
+        rewrite: &Rewrite,
+    ) -> Result<(Vec<u8>, Vec<Arc<Context>>, Vec<(RepoPath, Vec<u8>)>), validate::Fault> {
+        if rewrite.level == Level::Safe && !rewrite.effects.iter().all(Effect::is_safe) {
+            return validate::fault("V2", "a safe rewrite declares an effect that only a review may have");
+        }
+        let text = rewrite.edits.dockerfile.apply(&self.text);
+        if text == self.text && rewrite.edits.files.is_empty() {
+            return validate::fault("V2", "the rewrite changes nothing");
+        }
+        let mut files = self.files.clone();
+        let mut contexts = self.contexts.clone();
+        for (path, change) in &rewrite.edits.files {
+            let before = contexts.first().and_then(|c| c.ignore_text()).unwrap_or_default();
+            let after = match change {
+                Change::Edit(edits) => edits.apply(before),
+                Change::Create(bytes) => bytes.clone(),
+            };
+            contexts = contexts.iter().map(|c| Arc::new(c.with_ignore(&after))).collect();
+            files.retain(|(p, _)| p != path);
+            files.push((path.clone(), after));
+        }
+        let file = syntax::parse(&text);
+        let graph = Graph::new(&file, &version.unit.options.build_args);
+        let facts = Facts::derive(&file, &graph, version.request.knowledge, &version.unit.options);
+        let contexts_or_none = |c: &[Arc<Context>]| -> Vec<Option<Arc<Context>>> {
+            if c.is_empty() { vec![None] } else { c.iter().cloned().map(Some).collect() }
+        };
+        for (old, new) in contexts_or_none(&self.contexts).iter().zip(contexts_or_none(&contexts)) {
+            let old =
+                View { file: version.file, graph: version.graph, facts: version.facts, context: old.as_deref() };
+            let new = View { file: &file, graph: &graph, facts: &facts, context: new.as_deref() };
+            let claim = Claim { effects: &rewrite.effects, assumes: &rewrite.assumes };
+            validate(&old, &new, claim, version.request.knowledge)?;
+        }
+        Ok((text, contexts, files))
+    }
+
+    /// The lines of the input that `at` of the present text came from.
+    fn input_lines(&self, at: Span) -> (u32, u32) {
+        let back = |byte: u32| self.origins.iter().rev().fold(byte, |b, edits| edits.origin(b));
+        let (start, end) = (back(at.start), back(at.end.saturating_sub(1).max(at.start)));
+        let lines = self.input.lines();
+        (lines.line(start), lines.line(end.max(start)))
+    }
+
+    /// What the passes refuse on this text, and, as conflicts, what they would do and may not.
+    fn refusals(&self, passes: &[&'static dyn Pass], found: &[Option<Vec<Finding>>], _level: Level) -> Vec<Refused> {
+        let mut out: Vec<Refused> = Vec::new();
+        for (pass, findings) in passes.iter().zip(found) {
+            for finding in findings.iter().flatten() {
+                if let Outcome::Refuse { reason, unlock } = &finding.outcome {
+                    let lines = self.input_lines(finding.at);
+                    let message = finding.message.clone();
+                    let refused = Refused { pass: pass.meta().id, lines, reason: *reason, message, unlock: unlock.clone() };
+                    out.push(refused);
+                }
+            }
+        }
+        out.sort_by_key(|r| r.lines);
+        out
+    }
+
+    fn into_plan(self, unit: &Unit, request: &Request, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
+        let rebuild = (self.text != unit.text).then(|| {
+            let parsed = |text: &[u8]| syntax::parse(text);
+            cost::rebuild(&self.input, &parsed(&self.text), unit, request.knowledge)
+        });
+        Plan {
+            before: unit.text.clone(),
+            after: self.text,
+            files: self.files,
+            steps: self.steps,
+            held,
+            refused,
+            faults: self.faults,
+            skipped: None,
+            rebuild,
+        }
+    }
+}
