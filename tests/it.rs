@@ -1,1 +1,3 @@
-
+//! Tests from outside, one module for each part of the crate.
+#[path = "it/syntax.rs"]
+mod syntax;

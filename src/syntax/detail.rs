@@ -207,8 +207,10 @@ impl Detail {
         }
         for (word, at) in words {
             let Some((key, value)) = word.split_once('=') else {
-                let message =
-                    format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value");
+                let message = format!(
+                    "Syntax error - can't find = in {}. Must be of the form: name=value",
+                    super::words::quote(&word)
+                );
                 self.error = Some(("arguments", message));
                 return;
             };

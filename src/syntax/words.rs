@@ -186,7 +186,7 @@ pub fn heredocs_in_line(line: &str) -> Result<Vec<HeredocStart>, WordError> {
 }
 
 /// `ParseHeredoc`: `^(\d*)<<(-?)\s*([^<]*)$`, the last part a single word.
-fn heredoc(word: &str) -> Result<Option<HeredocStart>, WordError> {
+pub(super) fn heredoc(word: &str) -> Result<Option<HeredocStart>, WordError> {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let (fd, rest) = word.split_at(digits);
     let Some(rest) = rest.strip_prefix("<<") else { return Ok(None) };
