@@ -156,7 +156,8 @@ impl Scanner<'_> {
             more = trim_continuation(line, self.escape).1;
         }
         let span = Span { start: begin, end };
-        let head = &text[begin as usize..first.end as usize];
+        // a first line may be a mark alone, with blanks behind it
+        let head = trim_continuation(&text[begin as usize..first.end as usize], self.escape).0;
         let word = head.iter().position(|b| is_space(*b));
         let mut detail = OnceLock::new();
         let keyword = match word {

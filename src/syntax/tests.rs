@@ -155,9 +155,21 @@ fn refuses_flags_and_arguments() {
 }
 
 #[test]
+fn reads_odd_lines() {
+    check("\\ \nFROM a\nR\\\nUN x", "FROM[][\"a\"]\nRUN[][\"x\"]");
+    check("FROM a\n \\\t\n run <<-E\n\tx\n\tE\n", "FROM[][\"a\"]\nRUN[][\"<<-E\"] [\"\\tx\\n\"]");
+    check("FROM a\nRUN []=", "FROM[][\"a\"]\nRUN[][\"[]=\"]");
+    check("FROM a\nONBUILD RUN <<E\nx\nE\n", "FROM[][\"a\"]\nONBUILD[][] (RUN \"<<E\") [\"x\\n\"]");
+    check("\u{feff}# escape=`\r\n\r\nFROM a\r\nRUN x `\r\n  y\r\n", "FROM[][\"a\"]\nRUN[][\"x   y\"]");
+    check("FROM a\nRUN <<E cat\n\nE\n", "FROM[][\"a\"]\nRUN[][\"<<E cat\"] [\"\\n\"]");
+}
+
+#[test]
 fn stops_at_the_first_error() {
     refuses("ENV X\nRUN <<E", "ENV must have two arguments");
     refuses("RUN <<E\nE\nRUN <<E\nENV X", "unterminated heredoc");
+    let deep = "ONBUILD ".repeat(8_000);
+    refuses(&format!("{deep}RUN x"), "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
     let long = "x".repeat(65_536);
     refuses(&format!("RUN {long}\nENV X"), "dockerfile line greater than max allowed size of 65535");
     refuses(&format!("RUN <<E\n{long}\nE"), "unterminated heredoc");

@@ -223,6 +223,10 @@ pub(super) fn quote(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\0'..' ' | '\x7f' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            // what Go does not print: not all of it, but what is met
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
             _ if c.is_control() || (c.is_whitespace() && c != ' ') => {
                 out.push_str(&format!("\\u{:04x}", u32::from(c)));
             }
