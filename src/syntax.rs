@@ -255,7 +255,17 @@ impl Dockerfile {
 
     /// Why BuildKit would refuse it: the parser's first error, else that of its second step.
     pub fn error(&self) -> Option<&SyntaxError> {
-        self.error.get_or_init(|| self.scan_error.clone().or_else(|| check::first_error(self))).as_ref()
+        let find = || {
+            let parser = check::parser_error(self);
+            match (&self.scan_error, parser) {
+                (None, None) => check::second_level(self),
+                // of one instruction the line parser comes before its heredocs
+                (Some(scan), Some(p)) if p.line <= scan.line && scan.code != "no-instructions" => Some(p),
+                (Some(scan), _) => Some(scan.clone()),
+                (None, p) => p,
+            }
+        };
+        self.error.get_or_init(find).as_ref()
     }
 
     /// The value of a parser directive.

@@ -62,6 +62,11 @@ pub struct Detail {
 
 impl Detail {
     pub(super) fn read(line: &Joined, escape: u8) -> Detail {
+        Detail::read_in(line, escape, false)
+    }
+
+    /// `nested`: within an ONBUILD. One in another is refused, so what it holds is not read: there may be thousands.
+    fn read_in(line: &Joined, escape: u8, nested: bool) -> Detail {
         let line = trim(line);
         let n = line.text.iter().position(|b| is_space(*b)).unwrap_or(line.text.len());
         let word = Span::new(0, n);
@@ -82,11 +87,11 @@ impl Detail {
             inner: None,
             error: None,
         };
-        detail.read_args(escape);
+        detail.read_args(escape, nested);
         detail
     }
 
-    fn read_args(&mut self, escape: u8) {
+    fn read_args(&mut self, escape: u8, nested: bool) {
         match self.keyword {
             Keyword::Env | Keyword::Label => self.read_pairs(escape),
             Keyword::Arg => {
@@ -106,8 +111,8 @@ impl Detail {
             }
             Keyword::Healthcheck => self.read_healthcheck(),
             Keyword::Maintainer | Keyword::Stopsignal | Keyword::User | Keyword::Workdir => self.push_tail(0),
-            Keyword::Onbuild if !self.rest.text.is_empty() => {
-                let detail = Detail::read(&self.rest, escape);
+            Keyword::Onbuild if !self.rest.text.is_empty() && !nested => {
+                let detail = Detail::read_in(&self.rest, escape, true);
                 self.error.clone_from(&detail.error);
                 self.inner = Some(Box::new(Instruction {
                     keyword: detail.keyword,
@@ -174,8 +179,8 @@ impl Detail {
 
     fn read_healthcheck(&mut self) {
         let text = &self.rest.text;
-        let end = text.iter().position(|b| is_space(*b)).unwrap_or(text.len());
-        let next = text[end..].iter().position(|b| !is_space(*b)).map_or(text.len(), |i| end + i);
+        let end = text.iter().position(|b| is_latin_space(*b)).unwrap_or(text.len());
+        let next = text[end..].iter().position(|b| !is_latin_space(*b)).map_or(text.len(), |i| end + i);
         if end == 0 {
             return;
         }
@@ -207,8 +212,10 @@ impl Detail {
         }
         for (word, at) in words {
             let Some((key, value)) = word.split_once('=') else {
-                let message =
-                    format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value");
+                let message = format!(
+                    "Syntax error - can't find = in {}. Must be of the form: name=value",
+                    super::words::quote(&word)
+                );
                 self.error = Some(("arguments", message));
                 return;
             };
@@ -237,15 +244,19 @@ fn trim(line: &Joined) -> Joined {
     if start == 0 && end == line.text.len() { line.clone() } else { line.slice(Span::new(start, end)) }
 }
 
+/// White space where BuildKit takes each byte for a Latin-1 letter.
+fn is_latin_space(b: u8) -> bool {
+    is_space(b) || matches!(b, 0x85 | 0xA0)
+}
+
 /// extractBuilderFlags: the flags from byte `from` on, and where the arguments start. It goes byte by byte, each a Latin-1
 /// letter, as BuildKit's does.
 fn split_flags(line: &Joined, from: usize, escape: u8) -> (Vec<Flag>, usize) {
     let text = &line.text;
-    let space = |b: u8| is_space(b) || matches!(b, 0x85 | 0xA0);
     let mut flags = Vec::new();
     let mut at = from;
     loop {
-        while at < text.len() && space(text[at]) {
+        while at < text.len() && is_latin_space(text[at]) {
             at += 1;
         }
         if !text[at..].starts_with(b"--") {
@@ -254,7 +265,7 @@ fn split_flags(line: &Joined, from: usize, escape: u8) -> (Vec<Flag>, usize) {
         let start = at;
         let mut word = String::new();
         let mut quote = None;
-        while at < text.len() && (quote.is_some() || !space(text[at])) {
+        while at < text.len() && (quote.is_some() || !is_latin_space(text[at])) {
             let b = text[at];
             if quote == Some(b) {
                 quote = None;

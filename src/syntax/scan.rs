@@ -13,7 +13,8 @@ const MAX_LINE: usize = 65_535;
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 pub(super) fn scan(text: Arc<[u8]>) -> Dockerfile {
-    let mut s = Scanner { text: &text, at: 0, line: 0, escape: b'\\', pieces: Vec::new(), error: None };
+    let mut s =
+        Scanner { text: &text, at: 0, line: 0, escape: b'\\', pieces: Vec::new(), error: None, long: None };
     let mut directives: Vec<Directive> = Vec::new();
     let mut instructions = Vec::with_capacity(16);
     let mut may_be_directive = true;
@@ -48,7 +49,13 @@ pub(super) fn scan(text: Arc<[u8]>) -> Dockerfile {
         s.piece(PieceKind::Instruction(instructions.len()), start);
         instructions.push(instruction);
     }
-    if instructions.is_empty() {
+    // an instruction that runs into the line that is too long still counts
+    let counts = |i: &Instruction| s.long.is_none_or(|long| i.lines.0 < long);
+    if let (Some(long), true) = (s.long, instructions.iter().any(counts)) {
+        let message = format!("dockerfile line greater than max allowed size of {MAX_LINE}");
+        s.error.get_or_insert(SyntaxError { code: "long-line", message, line: long, second_level: false });
+    } else if s.long.is_some() || instructions.is_empty() {
+        s.long = None;
         s.fail("no-instructions", "file with no instructions".into(), s.line.max(1));
     }
     let (escape, pieces, scan_error) = (s.escape, s.pieces, s.error);
@@ -89,6 +96,8 @@ struct Scanner<'a> {
     escape: u8,
     pieces: Vec<Piece>,
     error: Option<SyntaxError>,
+    /// The first line that is too long: BuildKit reads no further, and sees it as the end of the file.
+    long: Option<u32>,
 }
 
 impl Scanner<'_> {
@@ -99,11 +108,7 @@ impl Scanner<'_> {
         self.at = (end + 1).min(self.text.len());
         self.line += 1;
         if end - start > MAX_LINE {
-            self.fail(
-                "long-line",
-                format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
-                self.line,
-            );
+            self.long.get_or_insert(self.line);
         }
         Span::new(start, start + trim_line_end(&self.text[start..end]).len())
     }
@@ -112,8 +117,11 @@ impl Scanner<'_> {
         self.pieces.push(Piece { kind, span: Span::new(start, self.at) });
     }
 
-    /// Keeps the first error: BuildKit stops there.
+    /// Keeps the first error: BuildKit stops there, and at a line that is too long.
     fn fail(&mut self, code: &'static str, message: String, line: u32) {
+        if self.long.is_some_and(|long| line >= long) {
+            return;
+        }
         self.error.get_or_insert(SyntaxError { code, message, line, second_level: false });
     }
 
@@ -148,7 +156,8 @@ impl Scanner<'_> {
             more = trim_continuation(line, self.escape).1;
         }
         let span = Span { start: begin, end };
-        let head = &text[begin as usize..first.end as usize];
+        // a first line may be a mark alone, with blanks behind it
+        let head = trim_continuation(&text[begin as usize..first.end as usize], self.escape).0;
         let word = head.iter().position(|b| is_space(*b));
         let mut detail = OnceLock::new();
         let keyword = match word {
@@ -203,7 +212,8 @@ impl Scanner<'_> {
                     break;
                 }
             }
-            if content.is_none() {
+            let cut = self.long.is_some_and(|long| long > instruction.lines.0);
+            if content.is_none() || cut {
                 self.fail("unterminated-heredoc", "unterminated heredoc".into(), instruction.lines.0);
             }
             let content = content.unwrap_or_else(|| Span::new(from, self.at));

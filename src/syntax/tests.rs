@@ -109,3 +109,70 @@ proptest::proptest! {
         }
     }
 }
+
+/// The one error of `FROM a` and the line after it.
+fn refuses(line: &str, expect: &str) {
+    let text = format!("FROM a\n{line}\n");
+    let found = parse(text.as_bytes()).error().map(|e| e.message.clone()).unwrap_or_default();
+    let message = found.strip_prefix("dockerfile parse error on line 2: ").unwrap_or(&found);
+    assert_eq!(message, expect, "{line}");
+}
+
+#[test]
+fn refuses_flags_and_arguments() {
+    refuses(
+        "FROM b AS 1x",
+        "invalid name for build stage: \"1x\", name can't start with a number or contain symbols",
+    );
+    refuses("FROM b is c", "FROM requires either one or three arguments");
+    refuses("COPY --from=x --from=y a b", "duplicate flag specified: --from");
+    refuses("COPY --exclude=x --exclude=y --link a b", "");
+    refuses("COPY --from a b", "missing a value on flag: --from");
+    refuses("COPY --link=1 a b", "expecting boolean value for flag --link, not: 1");
+    refuses(
+        "COPY --foo a",
+        "COPY requires at least two arguments, but only one was provided. Destination could not be determined",
+    );
+    refuses("COPY a <<E\nE", "COPY cannot accept a heredoc as a destination");
+    refuses("ENV =x", "ENV names can not be blank");
+    refuses("ARG =x", "ARG names can not be blank");
+    refuses("ARG --foo a", "");
+    refuses("VOLUME [\"\"]", "VOLUME specified can not be an empty string");
+    refuses("USER", "USER requires exactly one argument");
+    refuses("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    refuses("ONBUILD COPY --foo a b", "");
+    refuses(
+        "ENV A=1 \"b\\c\"",
+        "Syntax error - can't find = in \"\\\"b\\\\c\\\"\". Must be of the form: name=value",
+    );
+    refuses("HEALTHCHECK --foo NONE", "");
+    refuses("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD");
+    refuses("HEALTHCHECK --interval=1.5m30s CMD x", "");
+    refuses("HEALTHCHECK --interval=5 CMD x", "time: missing unit in duration \"5\"");
+    refuses("HEALTHCHECK --interval=5us CMD x", "Interval \"interval\" cannot be less than 1ms");
+    refuses("HEALTHCHECK --timeout=5d CMD x", "time: unknown unit \"d\" in duration \"5d\"");
+    refuses("HEALTHCHECK --retries=x CMD x", "strconv.ParseInt: parsing \"x\": invalid syntax");
+}
+
+#[test]
+fn reads_odd_lines() {
+    check("\\ \nFROM a\nR\\\nUN x", "FROM[][\"a\"]\nRUN[][\"x\"]");
+    check("FROM a\n \\\t\n run <<-E\n\tx\n\tE\n", "FROM[][\"a\"]\nRUN[][\"<<-E\"] [\"\\tx\\n\"]");
+    check("FROM a\nRUN []=", "FROM[][\"a\"]\nRUN[][\"[]=\"]");
+    check("FROM a\nONBUILD RUN <<E\nx\nE\n", "FROM[][\"a\"]\nONBUILD[][] (RUN \"<<E\") [\"x\\n\"]");
+    check("\u{feff}# escape=`\r\n\r\nFROM a\r\nRUN x `\r\n  y\r\n", "FROM[][\"a\"]\nRUN[][\"x   y\"]");
+    check("FROM a\nRUN <<E cat\n\nE\n", "FROM[][\"a\"]\nRUN[][\"<<E cat\"] [\"\\n\"]");
+}
+
+#[test]
+fn stops_at_the_first_error() {
+    refuses("ENV X\nRUN <<E", "ENV must have two arguments");
+    refuses("RUN <<E\nE\nRUN <<E\nENV X", "unterminated heredoc");
+    let deep = "ONBUILD ".repeat(8_000);
+    refuses(&format!("{deep}RUN x"), "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    let long = "x".repeat(65_536);
+    refuses(&format!("RUN {long}\nENV X"), "dockerfile line greater than max allowed size of 65535");
+    refuses(&format!("RUN <<E\n{long}\nE"), "unterminated heredoc");
+    let first = format!("RUN {long}\nFROM a\n");
+    assert_eq!(parse(first.as_bytes()).error().unwrap().message, "file with no instructions");
+}

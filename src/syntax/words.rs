@@ -186,7 +186,7 @@ pub fn heredocs_in_line(line: &str) -> Result<Vec<HeredocStart>, WordError> {
 }
 
 /// `ParseHeredoc`: `^(\d*)<<(-?)\s*([^<]*)$`, the last part a single word.
-fn heredoc(word: &str) -> Result<Option<HeredocStart>, WordError> {
+pub(super) fn heredoc(word: &str) -> Result<Option<HeredocStart>, WordError> {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let (fd, rest) = word.split_at(digits);
     let Some(rest) = rest.strip_prefix("<<") else { return Ok(None) };
@@ -223,6 +223,10 @@ pub(super) fn quote(text: &str) -> String {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\0'..' ' | '\x7f' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            // what Go does not print: not all of it, but what is met
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
             _ if c.is_control() || (c.is_whitespace() && c != ' ') => {
                 out.push_str(&format!("\\u{:04x}", u32::from(c)));
             }

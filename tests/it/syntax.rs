@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dfopt::syntax::{Dockerfile, Flag, Instruction, parse};
+use dfopt::syntax::{Dockerfile, Flag, Instruction, Keyword, parse};
 use serde_json::{Map, Value, json};
 
 /// The folder of corpora: `DFOPT_SHARED`, or `shared` beside this crate. It is no part of the crate.
@@ -30,13 +30,16 @@ fn reading(file: &Dockerfile) -> Value {
 }
 
 fn instruction(file: &Dockerfile, ins: &Instruction) -> Value {
-    let args: Vec<&str> = ins.args().iter().map(|a| a.value.as_str()).collect();
+    // BuildKit lists one empty argument for an instruction that it does not know
+    let unknown = ins.keyword == Keyword::Unknown;
+    let args: Vec<&str> = if unknown { vec![""] } else { Vec::new() };
+    let args: Vec<&str> = args.into_iter().chain(ins.args().iter().map(|a| a.value.as_str())).collect();
     let flags: Vec<String> = ins.flags().iter().map(Flag::text).collect();
     let mut out = Map::new();
     out.insert("args".into(), json!(args));
     out.insert("flags".into(), json!(flags));
     out.insert("json".into(), ins.is_exec().into());
-    out.insert("keyword".into(), ins.detail().keyword_text.to_uppercase().into());
+    out.insert("keyword".into(), ins.detail().keyword_text.as_str().into());
     out.insert("lines".into(), json!([ins.lines.0, ins.lines.1]));
     let heredocs: Vec<Value> = ins
         .heredocs
