@@ -382,8 +382,8 @@ impl Memory {
     fn below(&self, dir: &str) -> impl Iterator<Item = (&str, &(Vec<u8>, u32))> {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
         let files = self.files.range(prefix.clone()..).map_while(move |(path, file)| {
-            let (at, _) = path.strip_prefix(&prefix).map(|rest| (path.len() - rest.len(), rest))?;
-            Some((&path[at..], file))
+            let rest = path.strip_prefix(&prefix)?;
+            Some((rest, file))
         });
         files.filter(|(rest, _)| !rest.is_empty())
     }

@@ -401,7 +401,7 @@ impl Source for Counting {
     fn stat(&self, path: &str) -> Option<Stat> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let size = if path == "long" { MAX_FILE + 1 } else { MAX_FILE };
-        (path != ".dockerignore").then(|| Stat {
+        (path != ".dockerignore").then_some(Stat {
             kind: FileKind::File,
             mode: 0o4755,
             size: size as u64,
