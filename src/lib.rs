@@ -3,3 +3,4 @@
 pub mod edit;
 pub mod syntax;
 pub mod shell;
+pub mod context;
