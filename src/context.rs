@@ -166,9 +166,16 @@ impl Context {
     /// The same context under the ignore file `bytes`, which lies beside a Dockerfile elsewhere; `path` is its name
     /// for the user.
     #[must_use]
-    pub fn with_ignore(self, path: String, bytes: &[u8]) -> Self {
-        // What was read may be left out now.
-        Self { ignore: IgnoreFile::parse(bytes), ignore_path: Some(path), cache: Mutex::default(), ..self }
+    pub fn with_ignore(&self, path: String, bytes: &[u8]) -> Self {
+        Self {
+            source: self.source.clone(),
+            dir: self.dir.clone(),
+            origin: self.origin.clone(),
+            ignore: IgnoreFile::parse(bytes),
+            ignore_path: Some(path),
+            // what was read may be left out now
+            cache: Mutex::default(),
+        }
     }
 
     /// Whether only `COPY .` speaks for this folder, so that what rests on it is an assumption.
