@@ -2,3 +2,4 @@
 //! dependence: a module uses only the modules above it.
 pub mod edit;
 pub mod syntax;
+pub mod repo;
