@@ -86,7 +86,8 @@ impl Declared {
     /// What the repository (or folder) `root` declares; walked under `.gitignore`, once a process.
     #[must_use]
     pub fn of(root: &Path) -> Arc<Declared> {
-        static CACHE: OnceLock<Mutex<BTreeMap<PathBuf, Arc<OnceLock<Arc<Declared>>>>>> = OnceLock::new();
+        type Cell = Arc<OnceLock<Arc<Declared>>>;
+        static CACHE: OnceLock<Mutex<BTreeMap<PathBuf, Cell>>> = OnceLock::new();
         let root = real(root);
         let cell = {
             let mut cache = CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(|e| e.into_inner());

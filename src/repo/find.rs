@@ -222,8 +222,8 @@ pub(super) fn walker(root: &Path, excluded: Gitignore) -> ignore::Walk {
             if entry.depth() == 0 {
                 return true;
             }
-            !(name == ".git" || name == ".hg" || name == ".svn")
-                && !excluded.matched(absolute(entry.path()), is_dir).is_ignore()
+            let of_versions = name == ".git" || name == ".hg" || name == ".svn";
+            !of_versions && !excluded.matched(absolute(entry.path()), is_dir).is_ignore()
         })
         .build()
 }

@@ -17,7 +17,7 @@ pub(super) fn json(source: &str, dir: &Path) -> Entries {
 
 /// The targets of a bake file in HCL; what is not literal there is as a variable without a value.
 pub(super) fn hcl(source: &str, dir: &Path) -> Entries {
-    let mut reader = Hcl { rest: source };
+    let mut reader = Hcl { rest: source, depth: 0 };
     let mut blocks: BTreeMap<&str, serde_yaml::Mapping> = BTreeMap::new();
     while let Some((kind, name, body)) = reader.block() {
         let kind = if kind == "variable" { "variable" } else { "target" };
@@ -85,7 +85,7 @@ fn targets(doc: &Value, dir: &Path, line: &dyn Fn(&str) -> usize) -> Entries {
         .collect();
     let Some(all) = get(doc, "target") else { return Entries::default() };
     let builds = fields(all).filter_map(|(name, own)| {
-        let whole = inherited(all, own, 0);
+        let whole = inherited(all, own, &mut 1000);
         let mut entry = target(&whole, dir, &vars)?;
         entry.line = line(&name);
         entry.name = Some(name);
@@ -94,12 +94,19 @@ fn targets(doc: &Value, dir: &Path, line: &dyn Fn(&str) -> usize) -> Entries {
     Entries { builds: builds.collect(), unparsed: 0 }
 }
 
-/// The target over those that it inherits from, later ones over earlier.
-fn inherited(all: &Value, own: &Value, depth: usize) -> Value {
+/// The target over those that it inherits from, later ones over earlier. `left` is how many may still be looked at, for
+/// targets may inherit in a circle.
+fn inherited(all: &Value, own: &Value, left: &mut usize) -> Value {
     let mut out = serde_yaml::Mapping::new();
-    let parents = get(own, "inherits").filter(|_| depth < 8).map(texts).unwrap_or_default();
-    let parents: Vec<Value> =
-        parents.iter().filter_map(|p| get(all, p)).map(|p| inherited(all, p, depth + 1)).collect();
+    let names = get(own, "inherits").map(texts).unwrap_or_default();
+    let mut parents = Vec::new();
+    for parent in names.iter().filter_map(|name| get(all, name)) {
+        if *left == 0 {
+            break;
+        }
+        *left -= 1;
+        parents.push(inherited(all, parent, left));
+    }
     for layer in parents.iter().chain([own]) {
         for (key, value) in fields(layer) {
             let key = Value::from(key);
@@ -164,6 +171,8 @@ const UNKNOWN: &str = "${}";
 /// A tolerant reader of HCL: blocks of attributes with literal values, everything else skipped.
 struct Hcl<'a> {
     rest: &'a str,
+    /// How many values enclose this place.
+    depth: usize,
 }
 
 impl<'a> Hcl<'a> {
@@ -210,8 +219,9 @@ impl<'a> Hcl<'a> {
                     out.insert(key.into(), value);
                 }
             } else if self.eat('{') {
-                // A nested block (`validation {…}`).
-                self.object();
+                // A nested block (`validation {…}`), which holds nothing of use.
+                self.skip_expression();
+                self.eat('}');
             } else if let Some(c) = self.rest.chars().next().filter(|_| key.is_empty()) {
                 self.rest = &self.rest[c.len_utf8()..];
             }
@@ -221,6 +231,11 @@ impl<'a> Hcl<'a> {
     fn value(&mut self) -> Value {
         self.space(false);
         let start = self.rest;
+        if self.depth > 32 {
+            self.rest = "";
+            return UNKNOWN.into();
+        }
+        self.depth += 1;
         let value = if self.rest.starts_with('"') {
             Value::from(self.string().replace("\\\"", "\"").replace("\\\\", "\\"))
         } else if self.eat('{') {
@@ -247,6 +262,7 @@ impl<'a> Hcl<'a> {
                 word => format!("${{{word}}}").into(),
             }
         };
+        self.depth -= 1;
         self.space(false);
         if self.rest.is_empty() || self.rest.starts_with(['\n', ',', '}', ']', '#']) {
             return value;

@@ -29,9 +29,7 @@ pub(super) fn read(files: &[(String, String)], dir: &Path) -> Vec<(String, Entri
                 let under = under.and_then(|d| get(d, "services")).and_then(|s| get(s, &name));
                 let own = extended(services, own, 0);
                 let whole = match under {
-                    Some(under) if get(&own, "build").is_none_or(|b| lacks_context(b)) => {
-                        laid_over(under, &own)
-                    }
+                    Some(under) if get(&own, "build").is_none_or(lacks_context) => laid_over(under, &own),
                     _ => own,
                 };
                 let path = [Step::Key("services"), Step::Key(&name), Step::Key("build")];

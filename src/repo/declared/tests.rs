@@ -244,3 +244,26 @@ fn variables() {
     check("${}", None);
     check("${A", None);
 }
+
+#[test]
+fn hostile_files_do_no_harm() {
+    let dollars = "$$".repeat(400_000);
+    let nested = "${A:-".repeat(100_000);
+    assert_eq!(value::expand(&dollars, &BTreeMap::new()).map(|t| t.len()), Some(400_000));
+    assert_eq!(value::expand(&nested, &BTreeMap::new()), None);
+    let full = format!("{}{}", "${A:-".repeat(1_000), "}".repeat(1_000));
+    assert_eq!(value::expand(&full, &BTreeMap::new()), None);
+    let brackets = format!("target \"x\" {{ a = {}", "[".repeat(400_000));
+    let blocks = format!("target \"x\" {{ {}", "a { ".repeat(100_000));
+    let circle = "target \"x\" { inherits = [\"x\",\"x\",\"x\",\"x\"] }".to_owned();
+    let yaml = format!("services: {}", "[".repeat(100_000));
+    check(
+        &[
+            ("a/docker-bake.hcl", &brackets),
+            ("b/docker-bake.hcl", &blocks),
+            ("c/docker-bake.hcl", &circle),
+            ("compose.yml", &yaml),
+        ],
+        &[],
+    );
+}

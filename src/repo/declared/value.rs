@@ -9,6 +9,10 @@ pub(super) use serde_yaml::Value;
 pub(super) fn documents(text: &str) -> (Vec<(usize, &str, Value)>, usize) {
     let (mut out, mut broken) = (Vec::new(), 0);
     for (before, part) in split(text) {
+        if bracket_depth(part) > 1_000 {
+            broken += 1;
+            continue;
+        }
         let value = serde_yaml::from_str::<Value>(part).and_then(|mut v| v.apply_merge().map(|()| v));
         match value {
             Ok(Value::Null) => {}
@@ -17,6 +21,21 @@ pub(super) fn documents(text: &str) -> (Vec<(usize, &str, Value)>, usize) {
         }
     }
     (out, broken)
+}
+
+/// How deep brackets nest at most, quotes disregarded: the parser's time grows with the square of it.
+fn bracket_depth(text: &str) -> usize {
+    let mut depth = 0usize;
+    let mut most = 0;
+    for b in text.bytes() {
+        match b {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    most
 }
 
 /// Splits at the lines `---`: so a broken document does not take its neighbours with it.
@@ -92,31 +111,45 @@ pub(super) fn texts(value: &Value) -> Vec<String> {
 /// `text` with its variables replaced, as compose, bake and Dockerfiles write them: `$X`, `${X}`, `${X:-default}`,
 /// `${X-default}`; `$$` is a dollar. None where one has no value in `vars` and no default.
 pub(super) fn expand(text: &str, vars: &BTreeMap<String, String>) -> Option<String> {
-    let Some(dollar) = text.find('$') else { return Some(text.to_owned()) };
-    let (head, rest) = text.split_at(dollar);
-    let rest = &rest[1..];
-    let (value, tail) = if let Some(tail) = rest.strip_prefix('$') {
-        ("$".to_owned(), tail)
-    } else if let Some(inner) = rest.strip_prefix('{') {
-        let end = closing(inner)?;
-        (braced(&inner[..end], vars)?, &inner[end + 1..])
-    } else {
-        let end = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
-        (vars.get(&rest[..end])?.clone(), &rest[end..])
-    };
-    Some(format!("{head}{value}{}", expand(tail, vars)?))
+    expand_within(text, vars, 0)
 }
 
-fn braced(inner: &str, vars: &BTreeMap<String, String>) -> Option<String> {
+/// Other people's files may nest defaults so deep that the stack would not do.
+const MAX_DEPTH: usize = 16;
+
+fn expand_within(text: &str, vars: &BTreeMap<String, String>, depth: usize) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((head, tail)) = rest.split_once('$') {
+        out.push_str(head);
+        if let Some(tail) = tail.strip_prefix('$') {
+            out.push('$');
+            rest = tail;
+        } else if let Some(inner) = tail.strip_prefix('{') {
+            let end = closing(inner)?;
+            out.push_str(&braced(&inner[..end], vars, depth)?);
+            rest = &inner[end + 1..];
+        } else {
+            let end = tail.find(|c: char| !is_name(c)).unwrap_or(tail.len());
+            out.push_str(vars.get(&tail[..end])?);
+            rest = &tail[end..];
+        }
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn braced(inner: &str, vars: &BTreeMap<String, String>, depth: usize) -> Option<String> {
     let end = inner.find(|c: char| !is_name(c)).unwrap_or(inner.len());
     let (name, rest) = inner.split_at(end);
     let known = vars.get(name);
+    let default = |text| if depth < MAX_DEPTH { expand_within(text, vars, depth + 1) } else { None };
     match rest {
         "" => known.cloned(),
         _ if rest.starts_with(":-") => {
-            known.filter(|v| !v.is_empty()).cloned().or_else(|| expand(&rest[2..], vars))
+            known.filter(|v| !v.is_empty()).cloned().or_else(|| default(&rest[2..]))
         }
-        _ if rest.starts_with('-') => known.cloned().or_else(|| expand(&rest[1..], vars)),
+        _ if rest.starts_with('-') => known.cloned().or_else(|| default(&rest[1..])),
         _ if rest.starts_with(":?") || rest.starts_with('?') => known.cloned(),
         _ => None,
     }
