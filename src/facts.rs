@@ -10,7 +10,7 @@ use crate::{
     pass::Options,
     shell::{self, Script, ShellKind, Simple},
     syntax::{
-        Dockerfile, Instruction, Keyword,
+        Dockerfile, Instruction, Joined, Keyword,
         words::{Expansion, Lex, Lookup},
     },
 };
@@ -57,6 +57,8 @@ pub struct State {
     /// Absolute. None: not known.
     pub cwd: Option<String>,
     pub shell: Arc<Vec<String>>,
+    /// Whether that shell is certain: set in this file, or the base image is known.
+    pub shell_known: bool,
     pub accounts: Arc<Accounts>,
 }
 
@@ -246,6 +248,41 @@ impl<'a> Facts<'a> {
         self.writes[index].get_or_init(|| writes::of(self, self.knowledge, index))
     }
 
+    /// What `unit`, a part of RUN `index`, writes.
+    #[must_use]
+    pub fn unit_writes(&self, index: usize, unit: &str) -> Writes {
+        let kind = self.run(index).filter(|r| r.understood().is_some()).and_then(|r| r.shell);
+        match kind {
+            Some(kind) => {
+                let script = shell::parse(&Joined::of(unit.as_bytes()), kind.dialect);
+                writes::of_script(self, self.knowledge, index, &script)
+            }
+            None => Writes::Anything(Vec::new()),
+        }
+    }
+
+    /// Whether the image that stage `index` starts from may have something at or below `path`.
+    #[must_use]
+    pub fn base_may_have(&self, index: usize, path: &str) -> bool {
+        let stage = &self.graph.stages()[index];
+        match &stage.base {
+            Base::Scratch => false,
+            Base::Stage(parent) => {
+                let body = self.graph.stages()[*parent].body.clone();
+                body.into_iter().any(|i| self.writes(i).may_meet(path)) || self.base_may_have(*parent, path)
+            }
+            Base::Image { .. } | Base::Unresolved(_) => match &self.stages[index].image {
+                Some(image) if image.config_known => {
+                    writes::is_system(path)
+                        || image.workdir.as_deref().is_some_and(|d| covers(path, d) || covers(d, path))
+                        || image.writes_known.iter().any(|d| covers(path, &d.path) || covers(&d.path, path))
+                        || image.users.iter().filter_map(|u| u.home.as_deref()).any(|h| h != "/" && (covers(path, h) || covers(h, path)))
+                }
+                _ => true,
+            },
+        }
+    }
+
     /// Edges from each instruction to the later ones of its stage that work on a path which it wrote.
     pub fn connect_files(&self, graph: &mut Graph) {
         for stage in self.graph.stages() {
@@ -283,6 +320,7 @@ impl<'a> Facts<'a> {
             user: None,
             cwd: None,
             shell: default_shell(),
+            shell_known: false,
             accounts: Arc::default(),
         };
         let mut facts = StageFacts {
@@ -310,6 +348,7 @@ impl<'a> Facts<'a> {
                     variables_complete: true,
                     user: Some(String::new()),
                     cwd: Some("/".into()),
+                    shell_known: true,
                     accounts: Arc::new(Accounts { complete: true, ..Accounts::default() }),
                     ..fresh
                 }
@@ -354,7 +393,10 @@ impl<'a> Facts<'a> {
             }
             Keyword::Workdir => state.cwd = state.absolute(ins.first(), escape).map(|v| v.text),
             Keyword::User => state.user = state.expand(ins.first(), escape).map(|v| v.text),
-            Keyword::Shell => state.shell = Arc::new(ins.args().iter().map(|a| a.value.clone()).collect()),
+            Keyword::Shell => {
+                state.shell = Arc::new(ins.args().iter().map(|a| a.value.clone()).collect());
+                state.shell_known = true;
+            }
             Keyword::Run => {
                 let source = ins.source();
                 if ACCOUNT_WORDS.iter().any(|w| contains(source, w)) {
@@ -449,6 +491,7 @@ fn from_image(image: &Image, fresh: State) -> State {
         user: image.user.clone(),
         cwd: Some(image.workdir.clone().unwrap_or_else(|| "/".into())),
         shell: image.shell_instruction.clone().map_or(fresh.shell, Arc::new),
+        shell_known: true,
         accounts: Arc::new(Accounts::of_base(image)),
     }
 }
