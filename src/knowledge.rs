@@ -98,6 +98,23 @@ impl Knowledge {
         self.users().creation(family, tools)
     }
 
+    /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
+    pub fn sources(&self) -> Vec<(&str, &str, &str)> {
+        let images = self.images();
+        let entries = images.images.iter().map(|e| (&e.name, &e.source, &e.checked));
+        let systems = images.systems.iter().map(|(n, s)| (n, &s.source, &s.checked));
+        let mirrors = images.mirrors.iter().map(|m| (&m.prefix, &m.source, &m.checked));
+        let managers = self.package_managers().iter().map(|(n, p)| (n, &p.source, &p.checked));
+        let distroless = self.distroless();
+        let named = entries.chain(systems).chain(mirrors).chain(managers);
+        let named = named.chain([(&distroless.registry, &distroless.source, &distroless.checked)]);
+        let mut out: Vec<_> = named.map(|(n, s, c)| (n.as_str(), s.as_str(), c.as_str())).collect();
+        let (commands, users) = (self.commands(), self.users());
+        out.push(("commands", &commands.source, &commands.checked));
+        out.push(("users", &users.source, &users.checked));
+        out
+    }
+
     fn users(&self) -> &tables::Users {
         self.users.get_or_init(|| {
             #[derive(Deserialize)]

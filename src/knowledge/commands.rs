@@ -31,7 +31,8 @@ pub enum Class {
 pub enum Paths {
     #[default]
     None,
-    /// Operands as given; `dir/**` stands for a directory with all below it.
+    /// Operands as given; `dir/**` stands for a directory with all below it. A destination (of cp, mv, ln, wget -P) that
+    /// is a directory stands for what is put into it as well.
     Some(Vec<String>),
     /// Any path at all.
     Everything,
@@ -67,6 +68,8 @@ pub(super) struct Command {
     writes: Operands,
     deletes: Operands,
     values: Vec<String>,
+    /// Options after which the first operand is a path like the others.
+    operand_options: Vec<String>,
     recursive: Vec<String>,
     into: Vec<String>,
     /// The value of `into` is all that is written.
@@ -93,6 +96,7 @@ pub(super) struct Command {
 #[serde(rename_all = "lowercase")]
 enum Files {
     Account,
+    Home,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
@@ -151,7 +155,11 @@ impl Commands {
 fn facts(command: &Command, line: &Line, managers: &BTreeMap<String, PackageManager>) -> CommandFacts {
     let has = |list: &[String]| list.iter().any(|o| line.has(o));
     let tree = has(&command.recursive) || command.recursive.iter().any(|r| r == "always");
-    let paths = |which: Operands| line.paths(which, tree);
+    let no_first = has(&command.operand_options) || line.operands.len() < 2;
+    let paths = |which: Operands| match which {
+        Operands::ButFirst if no_first => line.paths(Operands::All, tree),
+        _ => line.paths(which, tree),
+    };
     let mut out = CommandFacts {
         class: command.class.clone(),
         ecosystem: command.ecosystem.clone(),
@@ -183,14 +191,15 @@ fn facts(command: &Command, line: &Line, managers: &BTreeMap<String, PackageMana
     if has(&command.effects_with) {
         (out.writes, out.deletes) = (Paths::Everything, Paths::Everything);
     }
-    if let Some(Files::Account) = command.files {
+    if let Some(files) = command.files {
         out.reads = some(&["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/login.defs", "/etc/skel/**"]);
-        out.writes = Paths::Everything;
-        if !line.has("-m") && !line.has("--create-home") {
-            let files =
-                ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid"];
-            out.writes = some(&files);
-        }
+        // Debian's adduser and busybox make a home unless told not to; shadow's useradd does on some systems.
+        let no_home = ["-M", "-H", "--no-create-home"].iter().any(|o| line.has(o));
+        out.writes = if matches!(files, Files::Account) || no_home {
+            some(&["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid"])
+        } else {
+            Paths::Everything
+        };
     }
     if is_cleanup(&out, managers) {
         out.class = Class::Cleanup;
@@ -203,8 +212,12 @@ fn is_cleanup(facts: &CommandFacts, managers: &BTreeMap<String, PackageManager>)
     let Paths::Some(deleted) = &facts.deletes else { return false };
     let dirs: Vec<&String> =
         managers.values().flat_map(|m| m.index_dirs.iter().chain(&m.cache_dirs)).collect();
+    // A path that climbs out of the directory is none of its own.
     let below = |path: &String| {
-        dirs.iter().any(|d| path.strip_prefix(d.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('/')))
+        !path.contains("..")
+            && dirs
+                .iter()
+                .any(|d| path.strip_prefix(d.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('/')))
     };
     facts.writes == Paths::None && !deleted.is_empty() && deleted.iter().all(below)
 }

@@ -164,6 +164,10 @@ fn commands_have_their_class_and_paths() {
     check("rm -rf /var/cache/apk/*", "Cleanup|||/var/cache/apk/*/**");
     check("sed -i s/a/b/ /etc/x", "Config|/etc/x|/etc/x");
     check("sed s/a/b/ /etc/x", "Config|/etc/x");
+    check("sed -i -e s/a/b/ /etc/x", "Config|/etc/x|/etc/x");
+    check("chmod -x /a /b", "Config||/a /b");
+    check("set -eux", "Config");
+    check("rm -rf /var/lib/apt/lists/../x", "Config|||/var/lib/apt/lists/../x/**");
     check("cat /a", "Config|/a");
     check("tee /etc/x", "Config||/etc/x");
     check("apt-get update", "Index|*|/var/lib/apt/lists/**");
@@ -182,7 +186,7 @@ fn commands_have_their_class_and_paths() {
     check("microdnf install gcc", "Packages|*|*");
     check("zypper --non-interactive install gcc", "Packages|*|*");
     check("pacman -Syu --noconfirm", "Packages|*|*");
-    check("wget -qO /a http://x", "Fetch||/a|*");
+    check("wget -qO /a http://x", "Fetch|*|/a");
     check("go mod download", "Install go|*|*|*");
     check("yarn", "Install yarn|*|*|*");
     for (line, class) in [
@@ -244,18 +248,8 @@ fn every_entry_is_sourced_and_in_order() {
         images.images.is_sorted_by_key(|e| e.name.as_str())
             && images.mirrors.is_sorted_by_key(|m| m.prefix.as_str())
     );
-    let entries = images.images.iter().map(|e| (&e.name, &e.source, &e.checked));
-    let systems = images.systems.iter().map(|(n, s)| (n, &s.source, &s.checked));
-    let mirrors = images.mirrors.iter().map(|m| (&m.prefix, &m.source, &m.checked));
-    let managers = k.package_managers().iter().map(|(n, p)| (n, &p.source, &p.checked));
     let d = k.distroless();
-    let (c, u) = (k.commands(), k.users());
-    let whole = [
-        (&d.registry, &d.source, &d.checked),
-        (&c.source, &c.source, &c.checked),
-        (&u.source, &u.source, &u.checked),
-    ];
-    for (name, source, checked) in entries.chain(systems).chain(mirrors).chain(managers).chain(whole) {
+    for (name, source, checked) in k.sources() {
         assert!(!source.is_empty() && checked.len() == 10 && checked.starts_with("202"), "{name}");
     }
     let names: Vec<&String> =
