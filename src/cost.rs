@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     graph::{Base, Graph},
-    pass::Options,
+    options::Options,
     syntax::{Dockerfile, Instruction, Keyword},
 };
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     graph::{Base, Graph, Mount},
     knowledge::{Image, Knowledge},
-    pass::Options,
+    options::Options,
     shell::{self, Script, ShellKind, Simple},
     syntax::{
         Dockerfile, Instruction, Joined, Keyword,

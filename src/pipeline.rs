@@ -172,7 +172,7 @@ pub fn plan(unit: &Unit, request: &Request) -> Plan {
                 }
                 _ => (review, Vec::new()),
             };
-            return chosen.0.into_plan(unit, request, chosen.1, held);
+            return chosen.0.into_plan(unit, chosen.1, held);
         }
     }
 }
@@ -348,9 +348,9 @@ impl Work {
         out
     }
 
-    fn into_plan(self, unit: &Unit, request: &Request, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
+    fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
         let rebuild = (self.text != unit.text).then(|| {
-            let is_manifest = |name: &str| request.ecosystems.is_manifest(name);
+            let is_manifest = |_: &str| false;
             cost::rebuild(&self.input, &syntax::parse(&self.text), &unit.options, &is_manifest)
         });
         Plan {

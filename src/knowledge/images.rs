@@ -112,6 +112,11 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether its shells and paths are those of Windows.
+    pub fn is_windows(&self) -> bool {
+        self.family == Family::Windows
+    }
+
     /// The user of this name.
     pub fn user_named(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|u| u.name == name)
