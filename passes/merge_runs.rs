@@ -514,7 +514,7 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
     let script = |run: usize| input.facts.run(run).and_then(Run::understood);
     let newline = file.line_end();
     let escape = file.escape as char;
-    let indent = indent(input, runs);
+    let indent = indent(input, runs[0]);
     let leading = leads_with_operator(file.text());
     let mut end = first.span.end;
     let mut plain = true;
@@ -601,18 +601,11 @@ fn comments_between(input: &Input, from: u32, to: u32) -> String {
     pieces.map(|p| String::from_utf8_lossy(p.span.of(input.file.text())).into_owned()).collect()
 }
 
-/// The indent of continuation lines: that of the first merged RUN that has one, else four blanks.
-fn indent(input: &Input, runs: &[usize]) -> String {
-    for run in runs {
-        let source = input.file.instructions[*run].source();
-        if let Some(line) = source.split(|b| *b == b'\n').nth(1) {
-            let blanks: Vec<u8> = line.iter().copied().take_while(|b| matches!(b, b' ' | b'\t')).collect();
-            if !blanks.is_empty() {
-                return String::from_utf8_lossy(&blanks).into_owned();
-            }
-        }
-    }
-    "    ".to_owned()
+/// The indent of continuation lines: that of the first RUN if it has one, else four blanks.
+fn indent(input: &Input, first: usize) -> String {
+    let lines = input.file.instructions[first].source().split(|b| *b == b'\n').skip(1);
+    let blanks = lines.map(|l| &l[..l.len() - l.trim_ascii_start().len()]).find(|b| !b.is_empty());
+    blanks.map_or_else(|| "    ".to_owned(), |b| String::from_utf8_lossy(b).into_owned())
 }
 
 /// Whether the file puts `&&` at the start of lines rather than at their ends.

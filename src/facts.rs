@@ -238,9 +238,18 @@ impl<'a> Facts<'a> {
     /// The words of a command as the shell of instruction `index` sees them. None: one is not known.
     #[must_use]
     pub fn argv(&self, index: usize, command: &Simple) -> Option<Vec<String>> {
+        self.argv_in(self.run(index)?.script.as_ref()?, index, command)
+    }
+
+    /// The same for a command of `script`, which runs as instruction `index` does. A pattern stays as it is written.
+    pub(crate) fn argv_in(&self, script: &Script, index: usize, command: &Simple) -> Option<Vec<String>> {
         let state = self.before(index)?;
         let value = |name: &str| state.variable(name).filter(|v| !v.by_argument).and_then(|v| v.value.clone());
-        command.words.iter().map(|w| w.value(&value)).collect()
+        let pattern = |w: &shell::Word| {
+            let plain = w.glob && !w.quoted && !w.substitution && w.reads.is_empty();
+            plain.then(|| String::from_utf8_lossy(script.text(w.span)).into_owned())
+        };
+        command.words.iter().map(|w| w.value(&value).or_else(|| pattern(w))).collect()
     }
 
     /// What instruction `index` writes, read at the first call.

@@ -104,7 +104,7 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
         if simple.words.is_empty() {
             continue;
         }
-        let Some(argv) = facts.argv(index, simple) else {
+        let Some(argv) = facts.argv_in(script, index, simple) else {
             sure = false;
             continue;
         };

@@ -98,7 +98,7 @@ fn words(view: &View, exec: &Exec) -> Option<Vec<String>> {
     let script = crate::shell::parse(&text, run.shell?.dialect);
     match script.and_list()?.as_slice() {
         [one] => match &one.kind {
-            crate::shell::NodeKind::Simple(s) if s.assigns.is_empty() && s.redirects.is_empty() => view.facts.argv(exec.at, s),
+            crate::shell::NodeKind::Simple(s) if s.assigns.is_empty() && s.redirects.is_empty() => view.facts.argv_in(&script, exec.at, s),
             _ => None,
         },
         _ => None,
