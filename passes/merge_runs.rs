@@ -308,17 +308,13 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
     }
     processes_end(input, a, left)?;
     let errexit = run_a.and_then(|r| r.shell).is_some_and(|s| s.errexit);
-    let mut join = left_side(left, errexit)?;
-    if errexit && !is_plain_list(right) {
-        return Err(state(
-            "the shell runs with -e, which has no effect on a list before `&&`",
-            "write the second RUN as a list joined by `&&`",
-        ));
-    }
+    let wraps = [wrap(left, false, errexit)?, wrap(right, true, errexit)?];
     nothing_is_noticed(input, (a, left), (b, right))?;
     let base_known = stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
-    join.needs_plain_base = !base_known && (join.subshell || !is_plain_list(left) || !is_plain_list(right));
-    Ok(join)
+    Ok(Join {
+        subshell: wraps[0] == Wrap::Subshell,
+        needs_plain_base: !base_known && (wraps != [Wrap::Bare; 2] || !is_plain_list(left) || !is_plain_list(right)),
+    })
 }
 
 /// The script of a RUN that can be joined.
@@ -343,37 +339,46 @@ fn state(message: impl Into<String>, unlock: impl Into<String>) -> Refusal {
     Refusal::new(Reason::StateLeaks, message, unlock)
 }
 
-/// How the left side must be written so that nothing of it reaches the right one.
-fn left_side(script: &Script, errexit: bool) -> Result<Join, Refusal> {
-    let Some(list) = script.and_list() else {
-        if errexit {
-            return Err(state("the shell runs with -e, which has no effect on a list before `&&`", "write the first RUN as a list joined by `&&`"));
-        }
-        let leaks = script.statements().iter().flat_map(|s| s.list.nodes()).find_map(leak);
-        return match leaks {
-            None => Ok(Join::default()),
-            Some(_) if crate::shell::sets_errexit(script) => Err(state(
-                "`set -e` has no effect on the left of `&&`",
-                "join the commands of the first RUN by `&&` in the place of `set -e`",
-            )),
-            // the whole text is one unit, and stays one in a subshell
-            Some(_) => Ok(Join { subshell: true, ..Join::default() }),
-        };
-    };
-    let leaks: Vec<_> = list.iter().map(|n| leak(n)).collect();
-    match leaks.iter().position(Option::is_some) {
-        None => Ok(Join::default()),
-        Some(_) if errexit || crate::shell::sets_errexit(script) => Err(state(
-            "the first RUN changes the state of its shell, and a subshell would not see `set -e`",
-            "put what it sets into ENV, WORKDIR or SHELL",
-        )),
-        // where only the last element leaks, the list would count as several commands outside of a subshell and as one within
-        Some(i) if i + 1 == list.len() && list.len() > 1 => {
-            let what = leaks[i].as_ref().map(crate::shell::Leak::text).unwrap_or_default();
-            Err(state(format!("the end of the first RUN {what}, which would reach the second"), "remove it: it has no effect after its RUN"))
-        }
-        Some(_) => Ok(Join { subshell: true, ..Join::default() }),
+/// How a RUN must be written as an element of the joined list, so that it stays one unit and nothing of it reaches the next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wrap {
+    Bare,
+    Braces,
+    Subshell,
+}
+
+fn wrap(script: &Script, last: bool, errexit: bool) -> Result<Wrap, Refusal> {
+    let list = script.and_list();
+    let nodes: Vec<_> = script.statements().iter().flat_map(|s| s.list.nodes()).collect();
+    let leaks = || nodes.iter().enumerate().filter_map(|(i, n)| leak(n).map(|l| (i, l)));
+    if errexit && !is_plain_list(script) {
+        return Err(state(
+            "the shell runs with -e, which has no effect on a list before `&&`",
+            "write both RUNs as lists joined by `&&`",
+        ));
     }
+    let Some((first, what)) = leaks().next() else {
+        return Ok(if list.is_some() { Wrap::Bare } else { Wrap::Braces });
+    };
+    let only_at_the_end = list.is_some() && first + 1 == nodes.len();
+    if only_at_the_end && last {
+        return Ok(Wrap::Bare);
+    }
+    let what = what.text();
+    if errexit || (!last && crate::shell::sets_errexit(script)) {
+        return Err(state(
+            format!("the first RUN {what}, and `-e` has no effect on the left of `&&`"),
+            "join its commands by `&&` in the place of `set -e`",
+        ));
+    }
+    // it would count as several commands outside of a subshell and as one within
+    if only_at_the_end && nodes.len() > 1 {
+        return Err(state(
+            format!("the end of the first RUN {what}, which would reach the second"),
+            "remove it: it has no effect after its RUN",
+        ));
+    }
+    Ok(Wrap::Subshell)
 }
 
 /// One list of simple commands and pipelines, joined by `&&`.
@@ -517,15 +522,15 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
     let indent = indent(input, runs[0]);
     let leading = leads_with_operator(file.text());
     let mut end = first.span.end;
-    let mut plain = true;
+    let (mut plain, mut apart) = (true, false);
     for (k, &run) in runs.iter().enumerate() {
         let ins = &file.instructions[run];
         let text = ins.rest().file_span(Span::new(0, ins.rest().text.len()));
         // each element of the result is one unit: braces hold together what is no AND-list
-        let (open, close) = match (joins.get(k), script(run).map(|s| s.and_list().is_some())) {
-            (Some(Join { subshell: true, .. }), _) => ("( ", " )"),
-            (_, Some(true)) => ("", ""),
-            _ => ("{ ", "; }"),
+        let (open, close) = match script(run).and_then(|s| wrap(s, k + 1 == runs.len(), false).ok()) {
+            Some(Wrap::Subshell) => ("( ", " )"),
+            Some(Wrap::Bare) | None => ("", ""),
+            Some(Wrap::Braces) => ("{ ", "; }"),
         };
         plain &= open.is_empty();
         let close = if close == "; }" && ends_list(&ins.rest().text) { " }" } else { close };
@@ -540,7 +545,7 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
             } else {
                 format!(" && {escape}{newline}{comments}{indent}{open}")
             };
-            let apart = (runs[k - 1] + 1..run).next().is_some();
+            apart |= runs[k - 1] + 1 < run;
             if apart {
                 // other instructions stand between: the RUN moves up over them, comments stay where they are
                 let mut moved = if leading { format!(" {escape}{newline}{indent}&& {open}") } else { format!(" && {escape}{newline}{indent}{open}") };
