@@ -32,7 +32,7 @@
 
 use crate::{
     edit::{Edits, Span},
-    facts::{Form, Run, contains},
+    facts::{Form, Run, clean, contains, covers, join as join_path},
     graph::Stage,
     knowledge::{Class, Paths},
     pass::{Assumption, Builder, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
@@ -69,9 +69,20 @@ impl Pass for MergeRuns {
 /// RUNs of a stage with nothing between them but what a RUN cannot notice, or with what stops them from meeting.
 struct Row {
     stage: usize,
-    runs: Vec<usize>,
+    runs: Vec<Step>,
     /// For each RUN but the first, the instruction in the way, if there is one.
     barriers: Vec<Option<usize>>,
+}
+
+/// A RUN, and what it does.
+struct Step {
+    at: usize,
+    /// What kinds of command it has; Unknown where it is not understood.
+    classes: Vec<Class>,
+    /// Paths that it deletes, with all below them.
+    deleted: Vec<String>,
+    /// Folders of index and cache that its package managers fill.
+    caches: Vec<String>,
 }
 
 /// What joins two RUNs: how each side must be written.
@@ -101,7 +112,7 @@ fn rows(input: &Input, stage: &Stage) -> Vec<Row> {
                 if !row.runs.is_empty() {
                     row.barriers.push(barrier.take());
                 }
-                row.runs.push(at);
+                row.runs.push(step(input, at));
                 barrier = None;
             }
             Keyword::Copy | Keyword::Add => {
@@ -132,7 +143,7 @@ fn plan(input: &Input, row: &Row) -> Vec<Finding> {
         return Vec::new();
     }
     let joins: Vec<Result<Join, Refusal>> = (0..pairs).map(|k| join(input, row, k)).collect();
-    let frontiers: Vec<bool> = (0..pairs).map(|k| is_frontier(input, row.runs[k], row.runs[k + 1])).collect();
+    let frontiers: Vec<bool> = (0..pairs).map(|k| is_frontier(&row.runs[k], &row.runs[k + 1])).collect();
     let mut wanted: Vec<Option<Gain>> = vec![None; pairs];
     let mut missed: Vec<Option<Gain>> = vec![None; pairs];
     for (first, last, gain) in gains(input, row) {
@@ -155,7 +166,8 @@ fn plan(input: &Input, row: &Row) -> Vec<Finding> {
         }
         let chain: Vec<Join> = joins[first..k].iter().flatten().copied().collect();
         let gain = wanted[first..k].iter().flatten().cloned().collect::<Vec<_>>();
-        findings.push(merge(input, &row.runs[first..=k], &chain, &gain));
+        let runs: Vec<usize> = row.runs[first..=k].iter().map(|s| s.at).collect();
+        findings.push(merge(input, &runs, &chain, &gain));
     }
     findings
 }
@@ -166,116 +178,95 @@ fn gains(input: &Input, row: &Row) -> Vec<(usize, usize, Gain)> {
     let n = row.runs.len();
     let mut out = Vec::new();
     for b in 1..n {
-        if needs_index(input, row.runs[b]) && classes(input, row.runs[b - 1]).contains(&Class::Index) {
+        if needs_index(&row.runs[b]) && row.runs[b - 1].classes.contains(&Class::Index) {
             out.push((b - 1, b, Gain::StaleIndex));
         }
         if !ships {
             continue;
         }
         for a in (0..b).rev() {
-            if let Some(path) = deletes_what_it_wrote(input, row.runs[a], row.runs[b]) {
+            if let Some(path) = deletes_what_it_wrote(input, &row.runs[a], &row.runs[b]) {
                 out.push((a, b, Gain::Deletes(path)));
             }
         }
-        if is_config(input, row.runs[b - 1], row.runs[b]) {
+        if is_config(&row.runs[b - 1], &row.runs[b]) {
             out.push((b - 1, b, Gain::Config));
         }
     }
     out
 }
 
-/// What kinds of command a RUN has; Unknown where it is not understood.
-fn classes(input: &Input, run: usize) -> Vec<Class> {
-    let commands = input.facts.commands(run);
-    if commands.is_empty() {
-        return vec![Class::Unknown];
+fn step(input: &Input, at: usize) -> Step {
+    let calls = input.facts.calls(at);
+    let mut step = Step { at, classes: vec![Class::Unknown], deleted: Vec::new(), caches: Vec::new() };
+    if calls.is_empty() {
+        return step;
     }
-    let class = |c: &crate::shell::Simple| match input.facts.argv(run, c) {
-        Some(argv) if argv.is_empty() => Class::Config,
-        Some(argv) => input.knowledge.command(&argv).class,
-        // the values of its words do not matter where the command alone tells
-        None => c.name().map_or(Class::Unknown, |name| input.knowledge.command(&[name.to_owned()]).class),
-    };
-    commands.into_iter().map(class).collect()
+    step.classes = calls.iter().map(|c| c.known.class).collect();
+    let cwd = input.facts.before(at).and_then(|s| s.cwd.as_deref());
+    for call in calls {
+        let managed = matches!(call.known.class, Class::Packages | Class::Index | Class::Cleanup);
+        let name = call.argv.as_ref().map_or("", |a| a[0].as_str());
+        let manager = input.knowledge.package_manager(name).filter(|_| managed);
+        let folders = || manager.iter().flat_map(|m| m.index_dirs.iter().chain(&m.cache_dirs)).cloned();
+        match &call.known.deletes {
+            Paths::Some(paths) if !paths.is_empty() => {
+                let bare = |p: &String| p.trim_end_matches("/**").trim_end_matches("/*").trim_end_matches('*').to_owned();
+                step.deleted.extend(paths.iter().filter_map(|p| absolute(cwd, &bare(p))));
+            }
+            _ if call.known.class == Class::Cleanup => step.deleted.extend(folders()),
+            _ => {}
+        }
+        step.caches.extend(folders());
+    }
+    step
 }
 
 /// Whether a RUN installs packages by an index that another RUN fetched.
-fn needs_index(input: &Input, run: usize) -> bool {
-    let classes = classes(input, run);
-    let install = classes.iter().position(|c| *c == Class::Packages);
-    install.is_some_and(|i| !classes[..i].contains(&Class::Index))
+fn needs_index(step: &Step) -> bool {
+    let install = step.classes.iter().position(|c| *c == Class::Packages);
+    install.is_some_and(|i| !step.classes[..i].contains(&Class::Index))
 }
 
-fn is_config(input: &Input, a: usize, b: usize) -> bool {
-    let plain = |c: &Class| matches!(c, Class::Config | Class::Cleanup);
-    let (a, b) = (classes(input, a), classes(input, b));
-    a.iter().chain(&b).all(plain)
+fn is_config(a: &Step, b: &Step) -> bool {
+    a.classes.iter().chain(&b.classes).all(|c| matches!(c, Class::Config | Class::Cleanup))
 }
 
-/// A path that `b` deletes and `a` wrote.
-fn deletes_what_it_wrote(input: &Input, a: usize, b: usize) -> Option<String> {
-    let cwd = input.facts.before(b)?.cwd.clone();
-    let wrote = input.facts.writes(a);
-    let caches: Vec<String> = package_paths(input, a);
-    for command in input.facts.commands(b) {
-        let Some(argv) = input.facts.argv(b, command) else { continue };
-        let facts = if argv.is_empty() { continue } else { input.knowledge.command(&argv) };
-        let mut deleted = match facts.deletes {
-            Paths::Some(paths) => paths,
-            Paths::None | Paths::Everything => Vec::new(),
-        };
-        if facts.class == Class::Cleanup && deleted.is_empty() {
-            deleted = package_paths(input, b);
-        }
-        for path in deleted {
-            let bare = path.trim_end_matches("/**").trim_end_matches("/*").trim_end_matches('*');
-            let Some(path) = absolute(cwd.as_deref(), bare) else { continue };
-            let is_cache = caches.iter().any(|c| crate::facts::covers(c, &path) || crate::facts::covers(&path, c));
-            let made = wrote.known().iter().any(|w| w.meets(&path) && crate::facts::covers(&path, &w.path) || w.below && w.meets(&path));
-            if path != "/" && (is_cache || made) {
-                return Some(path);
-            }
-        }
+/// A path that `b` deletes and that `a` wrote and left there.
+fn deletes_what_it_wrote(input: &Input, a: &Step, b: &Step) -> Option<String> {
+    if b.deleted.is_empty() {
+        return None;
     }
-    None
+    let wrote = input.facts.writes(a.at).known();
+    let found = b.deleted.iter().find(|path| {
+        let is_cache = a.caches.iter().any(|c| covers(c, path) || covers(path, c));
+        let made = wrote.iter().any(|w| w.meets(path) && (w.below || covers(path, &w.path)));
+        *path != "/" && (is_cache || made) && !a.deleted.iter().any(|g| covers(g, path))
+    });
+    found.cloned()
 }
 
 fn absolute(cwd: Option<&str>, path: &str) -> Option<String> {
-    if path.starts_with('/') { Some(crate::facts::clean(path)) } else { cwd.map(|c| crate::facts::join(c, path)) }
-}
-
-/// Folders of index and cache that the package managers of a RUN fill.
-fn package_paths(input: &Input, run: usize) -> Vec<String> {
-    let mut out = Vec::new();
-    for command in input.facts.commands(run) {
-        let name = command.name().unwrap_or_default();
-        let class = input.facts.argv(run, command).map(|argv| input.knowledge.command(&argv).class);
-        let fills = matches!(class, Some(Class::Packages | Class::Index | Class::Cleanup));
-        if let Some(manager) = input.knowledge.package_manager(name).filter(|_| fills) {
-            out.extend(manager.index_dirs.iter().chain(&manager.cache_dirs).cloned());
-        }
-    }
-    out
+    if path.starts_with('/') { Some(clean(path)) } else { cwd.map(|c| join_path(c, path)) }
 }
 
 /// Whether a slow step that seldom changes comes before one that changes more often: they would share a cache key.
-fn is_frontier(input: &Input, a: usize, b: usize) -> bool {
-    let rank = |run: usize| {
+fn is_frontier(a: &Step, b: &Step) -> bool {
+    let rank = |step: &Step| {
         let rank = |c: &Class| match c {
             Class::Config | Class::Cleanup | Class::Index => 0,
             Class::Packages => 1,
             Class::Install => 2,
             Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => 3,
         };
-        classes(input, run).iter().map(rank).max().unwrap_or(3)
+        step.classes.iter().map(rank).max().unwrap_or(3)
     };
-    let (a, b) = (rank(a), rank(b));
-    matches!(a, 1 | 2) && b > a
+    matches!(rank(a), 1 | 2) && rank(b) > rank(a)
 }
 
 /// Whether two neighbours may be joined, by semantics A.2.
 fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
-    let (a, b) = (row.runs[k], row.runs[k + 1]);
+    let (a, b) = (row.runs[k].at, row.runs[k + 1].at);
     if let Some(between) = row.barriers[k] {
         let keyword = input.file.instructions[between].keyword.name();
         return Err(Refusal::new(
@@ -306,7 +297,7 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
             ));
         }
     }
-    processes_end(input, a, left)?;
+    processes_end(&row.runs[k], left)?;
     let errexit = run_a.and_then(|r| r.shell).is_some_and(|s| s.errexit);
     let wraps = [wrap(left, false, errexit)?, wrap(right, true, errexit)?];
     nothing_is_noticed(input, (a, left), (b, right))?;
@@ -388,8 +379,8 @@ fn is_plain_list(script: &Script) -> bool {
 }
 
 /// A.2.10: what the first RUN starts and leaves running is dead in the second, and would not be in one RUN.
-fn processes_end(input: &Input, run: usize, script: &Script) -> Result<(), Refusal> {
-    let daemon = classes(input, run).contains(&Class::Daemon);
+fn processes_end(step: &Step, script: &Script) -> Result<(), Refusal> {
+    let daemon = step.classes.contains(&Class::Daemon);
     let starts = ["nohup ", "daemon"].iter().any(|w| contains(&script.joined().text, w.as_bytes()));
     if daemon || starts || background(script).is_some() {
         return Err(Refusal::new(
@@ -484,7 +475,7 @@ fn refusal(
     frontier: bool,
     missed: Option<&Gain>,
 ) -> Finding {
-    let span = |i: usize| input.file.instructions[row.runs[i]].span;
+    let span = |i: usize| input.file.instructions[row.runs[i].at].span;
     let at = span(k).to(span(k + 1));
     let refusal = match join {
         Err(refusal) => refusal.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     graph::{Base, Graph, Mount},
-    knowledge::{Image, Knowledge},
+    knowledge::{CommandFacts, Image, Knowledge, Paths},
     options::Options,
     shell::{self, Script, ShellKind, Simple},
     syntax::{
@@ -159,6 +159,14 @@ impl Run {
     }
 }
 
+/// A command of a RUN, with what the catalogues know of it.
+#[derive(Debug)]
+pub struct Call {
+    /// Its words as the shell sees them. None: one is not known.
+    pub argv: Option<Vec<String>>,
+    pub known: CommandFacts,
+}
+
 /// The facts of a Dockerfile.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -170,6 +178,7 @@ pub struct Facts<'a> {
     stages: Vec<StageFacts>,
     runs: Vec<OnceLock<Option<Box<Run>>>>,
     writes: Vec<OnceLock<Writes>>,
+    calls: Vec<OnceLock<Vec<Call>>>,
 }
 
 impl<'a> Facts<'a> {
@@ -185,6 +194,7 @@ impl<'a> Facts<'a> {
             stages: Vec::with_capacity(graph.stages().len()),
             runs: (0..n).map(|_| OnceLock::new()).collect(),
             writes: (0..n).map(|_| OnceLock::new()).collect(),
+            calls: (0..n).map(|_| OnceLock::new()).collect(),
         };
         let shipped = shipped(graph, options);
         for stage in graph.stages() {
@@ -250,6 +260,24 @@ impl<'a> Facts<'a> {
             plain.then(|| String::from_utf8_lossy(script.text(w.span)).into_owned())
         };
         command.words.iter().map(|w| w.value(&value).or_else(|| pattern(w))).collect()
+    }
+
+    /// The commands of RUN `index`, in the order of [`Facts::commands`]; assignments alone are not among them.
+    pub fn calls(&self, index: usize) -> &[Call] {
+        self.calls[index].get_or_init(|| {
+            let commands = self.commands(index).into_iter().filter(|c| !c.words.is_empty());
+            let call = |c: &Simple| {
+                let argv = self.argv(index, c);
+                // where a word is not known, the command's name still tells what kind it is
+                let name = || c.name().map(|n| self.knowledge.command(&[n.to_owned()]));
+                let known = match &argv {
+                    Some(argv) => self.knowledge.command(argv),
+                    None => CommandFacts { reads: Paths::Everything, writes: Paths::Everything, ..name().unwrap_or_else(|| self.knowledge.command(&[])) },
+                };
+                Call { argv, known }
+            };
+            commands.map(call).collect()
+        })
     }
 
     /// What instruction `index` writes, read at the first call.
