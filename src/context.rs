@@ -72,6 +72,7 @@ pub struct Context {
     origin: Origin,
     /// Empty if there is none.
     ignore: IgnoreFile,
+    ignore_text: Vec<u8>,
     ignore_path: Option<String>,
     cache: Mutex<Cache>,
 }
@@ -145,16 +146,16 @@ impl Context {
         let candidates = own.into_iter().chain([".dockerignore".to_string()]);
         let found = candidates.into_iter().find_map(|path| {
             let file = match source.read(&path) {
-                Some(bytes) => IgnoreFile::parse(&bytes),
+                Some(bytes) => (IgnoreFile::parse(&bytes), bytes),
                 None if source.stat(&path)?.kind == FileKind::File => {
-                    IgnoreFile::unreadable("it is too long or cannot be read")
+                    (IgnoreFile::unreadable("it is too long or cannot be read"), Vec::new())
                 }
                 None => return None,
             };
             Some((path, file))
         });
-        let (ignore_path, ignore) = found.map_or_else(Default::default, |(path, file)| (Some(path), file));
-        Self { source, dir, origin, ignore, ignore_path, cache: Mutex::default() }
+        let (ignore_path, (ignore, ignore_text)) = found.map_or_else(Default::default, |(path, file)| (Some(path), file));
+        Self { source, dir, origin, ignore, ignore_text, ignore_path, cache: Mutex::default() }
     }
 
     /// A context of text files with mode 644, for tests.
@@ -166,9 +167,17 @@ impl Context {
     /// The same context under the ignore file `bytes`, which lies beside a Dockerfile elsewhere; `path` is its name
     /// for the user.
     #[must_use]
-    pub fn with_ignore(self, path: String, bytes: &[u8]) -> Self {
-        // What was read may be left out now.
-        Self { ignore: IgnoreFile::parse(bytes), ignore_path: Some(path), cache: Mutex::default(), ..self }
+    pub fn with_ignore(&self, path: String, bytes: &[u8]) -> Self {
+        Self {
+            source: self.source.clone(),
+            dir: self.dir.clone(),
+            origin: self.origin.clone(),
+            ignore: IgnoreFile::parse(bytes),
+            ignore_text: bytes.to_vec(),
+            ignore_path: Some(path),
+            // what was read may be left out now
+            cache: Mutex::default(),
+        }
     }
 
     /// Whether only `COPY .` speaks for this folder, so that what rests on it is an assumption.
@@ -199,6 +208,12 @@ impl Context {
     #[must_use]
     pub fn ignore_path(&self) -> Option<&str> {
         self.ignore_path.as_deref()
+    }
+
+    /// The bytes of the ignore file in force.
+    #[must_use]
+    pub fn ignore_bytes(&self) -> Option<&[u8]> {
+        self.ignore_path.as_ref().map(|_| self.ignore_text.as_slice())
     }
 
     /// What the context carries at `path`: one stat. None if it is absent or left out. A folder counts as carried

@@ -6,11 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     graph::{Base, Graph, Mount},
-    knowledge::{Image, Knowledge},
-    pass::Options,
+    knowledge::{CommandFacts, Image, Knowledge, Paths},
+    options::Options,
     shell::{self, Script, ShellKind, Simple},
     syntax::{
-        Dockerfile, Instruction, Keyword,
+        Dockerfile, Instruction, Joined, Keyword,
         words::{Expansion, Lex, Lookup},
     },
 };
@@ -57,6 +57,8 @@ pub struct State {
     /// Absolute. None: not known.
     pub cwd: Option<String>,
     pub shell: Arc<Vec<String>>,
+    /// Whether that shell is certain: set in this file, or the base image is known.
+    pub shell_known: bool,
     pub accounts: Arc<Accounts>,
 }
 
@@ -157,6 +159,14 @@ impl Run {
     }
 }
 
+/// A command of a RUN, with what the catalogues know of it.
+#[derive(Debug)]
+pub struct Call {
+    /// Its words as the shell sees them. None: one is not known.
+    pub argv: Option<Vec<String>>,
+    pub known: CommandFacts,
+}
+
 /// The facts of a Dockerfile.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -168,6 +178,7 @@ pub struct Facts<'a> {
     stages: Vec<StageFacts>,
     runs: Vec<OnceLock<Option<Box<Run>>>>,
     writes: Vec<OnceLock<Writes>>,
+    calls: Vec<OnceLock<Vec<Call>>>,
 }
 
 impl<'a> Facts<'a> {
@@ -183,6 +194,7 @@ impl<'a> Facts<'a> {
             stages: Vec::with_capacity(graph.stages().len()),
             runs: (0..n).map(|_| OnceLock::new()).collect(),
             writes: (0..n).map(|_| OnceLock::new()).collect(),
+            calls: (0..n).map(|_| OnceLock::new()).collect(),
         };
         let shipped = shipped(graph, options);
         for stage in graph.stages() {
@@ -236,14 +248,76 @@ impl<'a> Facts<'a> {
     /// The words of a command as the shell of instruction `index` sees them. None: one is not known.
     #[must_use]
     pub fn argv(&self, index: usize, command: &Simple) -> Option<Vec<String>> {
+        self.argv_in(self.run(index)?.script.as_ref()?, index, command)
+    }
+
+    /// The same for a command of `script`, which runs as instruction `index` does. A pattern stays as it is written.
+    pub(crate) fn argv_in(&self, script: &Script, index: usize, command: &Simple) -> Option<Vec<String>> {
         let state = self.before(index)?;
         let value = |name: &str| state.variable(name).filter(|v| !v.by_argument).and_then(|v| v.value.clone());
-        command.words.iter().map(|w| w.value(&value)).collect()
+        let pattern = |w: &shell::Word| {
+            let plain = w.glob && !w.quoted && !w.substitution && w.reads.is_empty();
+            plain.then(|| String::from_utf8_lossy(script.text(w.span)).into_owned())
+        };
+        command.words.iter().map(|w| w.value(&value).or_else(|| pattern(w))).collect()
+    }
+
+    /// The commands of RUN `index`, in the order of [`Facts::commands`]; assignments alone are not among them.
+    pub fn calls(&self, index: usize) -> &[Call] {
+        self.calls[index].get_or_init(|| {
+            let commands = self.commands(index).into_iter().filter(|c| !c.words.is_empty());
+            let call = |c: &Simple| {
+                let argv = self.argv(index, c);
+                // where a word is not known, the command's name still tells what kind it is
+                let name = || c.name().map(|n| self.knowledge.command(&[n.to_owned()]));
+                let known = match &argv {
+                    Some(argv) => self.knowledge.command(argv),
+                    None => CommandFacts { reads: Paths::Everything, writes: Paths::Everything, ..name().unwrap_or_else(|| self.knowledge.command(&[])) },
+                };
+                Call { argv, known }
+            };
+            commands.map(call).collect()
+        })
     }
 
     /// What instruction `index` writes, read at the first call.
     pub fn writes(&self, index: usize) -> &Writes {
         self.writes[index].get_or_init(|| writes::of(self, self.knowledge, index))
+    }
+
+    /// What `unit`, a part of RUN `index`, writes.
+    #[must_use]
+    pub fn unit_writes(&self, index: usize, unit: &str) -> Writes {
+        let kind = self.run(index).filter(|r| r.understood().is_some()).and_then(|r| r.shell);
+        match kind {
+            Some(kind) => {
+                let script = shell::parse(&Joined::of(unit.as_bytes()), kind.dialect);
+                writes::of_script(self, self.knowledge, index, &script)
+            }
+            None => Writes::Anything(Vec::new()),
+        }
+    }
+
+    /// Whether the image that stage `index` starts from may have something at or below `path`.
+    #[must_use]
+    pub fn base_may_have(&self, index: usize, path: &str) -> bool {
+        let stage = &self.graph.stages()[index];
+        match &stage.base {
+            Base::Scratch => false,
+            Base::Stage(parent) => {
+                let body = self.graph.stages()[*parent].body.clone();
+                body.into_iter().any(|i| self.writes(i).may_meet(path)) || self.base_may_have(*parent, path)
+            }
+            Base::Image { .. } | Base::Unresolved(_) => match &self.stages[index].image {
+                Some(image) if image.config_known => {
+                    writes::is_system(path)
+                        || image.workdir.as_deref().is_some_and(|d| covers(path, d) || covers(d, path))
+                        || image.writes_known.iter().any(|d| covers(path, &d.path) || covers(&d.path, path))
+                        || image.users.iter().filter_map(|u| u.home.as_deref()).any(|h| h != "/" && (covers(path, h) || covers(h, path)))
+                }
+                _ => true,
+            },
+        }
     }
 
     /// Edges from each instruction to the later ones of its stage that work on a path which it wrote.
@@ -283,6 +357,7 @@ impl<'a> Facts<'a> {
             user: None,
             cwd: None,
             shell: default_shell(),
+            shell_known: false,
             accounts: Arc::default(),
         };
         let mut facts = StageFacts {
@@ -310,6 +385,7 @@ impl<'a> Facts<'a> {
                     variables_complete: true,
                     user: Some(String::new()),
                     cwd: Some("/".into()),
+                    shell_known: true,
                     accounts: Arc::new(Accounts { complete: true, ..Accounts::default() }),
                     ..fresh
                 }
@@ -354,7 +430,10 @@ impl<'a> Facts<'a> {
             }
             Keyword::Workdir => state.cwd = state.absolute(ins.first(), escape).map(|v| v.text),
             Keyword::User => state.user = state.expand(ins.first(), escape).map(|v| v.text),
-            Keyword::Shell => state.shell = Arc::new(ins.args().iter().map(|a| a.value.clone()).collect()),
+            Keyword::Shell => {
+                state.shell = Arc::new(ins.args().iter().map(|a| a.value.clone()).collect());
+                state.shell_known = true;
+            }
             Keyword::Run => {
                 let source = ins.source();
                 if ACCOUNT_WORDS.iter().any(|w| contains(source, w)) {
@@ -449,6 +528,7 @@ fn from_image(image: &Image, fresh: State) -> State {
         user: image.user.clone(),
         cwd: Some(image.workdir.clone().unwrap_or_else(|| "/".into())),
         shell: image.shell_instruction.clone().map_or(fresh.shell, Arc::new),
+        shell_known: true,
         accounts: Arc::new(Accounts::of_base(image)),
     }
 }

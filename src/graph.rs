@@ -12,7 +12,7 @@ use crate::{
     edit::Span,
     syntax::{
         Dockerfile, Instruction, Keyword,
-        words::{Lex, Lookup, references},
+        words::{Lex, Lookup, mentions, references},
     },
 };
 
@@ -335,7 +335,9 @@ impl Graph {
             let scope = if ins.keyword == Keyword::From { &global } else { &defined };
             if memchr::memchr(b'$', ins.source()).is_some() {
                 let text = String::from_utf8_lossy(&ins.detail().line.text).into_owned();
-                for name in references(&text, file.escape) {
+                // a shell reads quotes in its own way
+                let by_shell = matches!(ins.keyword, Keyword::Run | Keyword::Cmd | Keyword::Entrypoint | Keyword::Healthcheck);
+                for name in if by_shell { mentions(&text) } else { references(&text, file.escape) } {
                     if let Some(&from) = scope.get(&name) {
                         let (a, b) = (self.instruction_nodes[from], self.instruction_nodes[i]);
                         self.graph.add_edge(a, b, Edge::Variable(name));

@@ -172,7 +172,7 @@ pub fn plan(unit: &Unit, request: &Request) -> Plan {
                 }
                 _ => (review, Vec::new()),
             };
-            return chosen.0.into_plan(unit, request, chosen.1, held);
+            return chosen.0.into_plan(unit, chosen.1, held);
         }
     }
 }
@@ -298,12 +298,12 @@ impl Work {
         let mut files = self.files.clone();
         let mut contexts = self.contexts.clone();
         for (path, change) in &rewrite.edits.files {
-            let before = contexts.first().and_then(|c| c.ignore_text()).unwrap_or_default();
+            let before = contexts.first().and_then(|c| c.ignore_bytes()).unwrap_or_default();
             let after = match change {
                 Change::Edit(edits) => edits.apply(before),
                 Change::Create(bytes) => bytes.clone(),
             };
-            contexts = contexts.iter().map(|c| Arc::new(c.with_ignore(&after))).collect();
+            contexts = contexts.iter().map(|c| Arc::new(c.with_ignore(path.clone(), &after))).collect();
             files.retain(|(p, _)| p != path);
             files.push((path.clone(), after));
         }
@@ -348,10 +348,10 @@ impl Work {
         out
     }
 
-    fn into_plan(self, unit: &Unit, request: &Request, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
+    fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
         let rebuild = (self.text != unit.text).then(|| {
-            let parsed = |text: &[u8]| syntax::parse(text);
-            cost::rebuild(&self.input, &parsed(&self.text), unit, request.knowledge)
+            let is_manifest = |_: &str| false;
+            cost::rebuild(&self.input, &syntax::parse(&self.text), &unit.options, &is_manifest)
         });
         Plan {
             before: unit.text.clone(),

@@ -290,6 +290,14 @@ pub struct Redirect {
     pub span: Span,
 }
 
+impl Redirect {
+    /// Whether it may make or change the file that it names.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        matches!(self.kind, RedirectKind::Write | RedirectKind::Append | RedirectKind::ReadWrite | RedirectKind::Both)
+    }
+}
+
 /// The redirect operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedirectKind {

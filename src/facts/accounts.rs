@@ -36,7 +36,7 @@ impl Accounts {
         let mut accounts = Accounts { complete: false, ..Accounts::default() };
         let member = |name: &str, id, group, home| Member { name: name.to_owned(), id, group, home, made_at: None };
         for g in &image.groups {
-            accounts.groups.push(member(&g.name, g.gid, None, None));
+            accounts.groups.push(member(&g.name, Some(g.gid), None, None));
         }
         for u in &image.users {
             let group = u.gid.map(Owner::Number).or_else(|| u.group.clone().map(Owner::Name));
@@ -102,7 +102,7 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
     };
     for command in script.commands() {
         let words = || facts.argv(index, command.simple);
-        let text = script.text(command.simple.span());
+        let text = script.text(command.span);
         let Some(name) = command.simple.name().map(|n| n.rsplit('/').next().unwrap_or(n).to_owned()) else { continue };
         match name.as_str() {
             "useradd" | "adduser" | "addgroup" | "groupadd" => {

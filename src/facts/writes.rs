@@ -2,7 +2,8 @@
 
 use super::{Facts, covers, join};
 use crate::{
-    knowledge::{Knowledge, Paths},
+    knowledge::{Class, Knowledge, Paths},
+    shell::Script,
     syntax::Keyword,
 };
 
@@ -41,10 +42,16 @@ impl Writes {
         }
     }
 
+    /// Whether no other path is written.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(self, Writes::Known(_))
+    }
+
     /// Whether it may write at or below `path`.
     #[must_use]
     pub fn may_meet(&self, path: &str) -> bool {
-        matches!(self, Writes::Anything(_)) || self.known().iter().any(|w| w.meets(path))
+        !self.is_known() || self.known().iter().any(|w| w.meets(path))
     }
 }
 
@@ -67,9 +74,25 @@ pub(super) fn of(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
 }
 
 fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
-    let (Some(state), Some(script)) = (facts.before(index), facts.run(index).and_then(super::Run::understood)) else {
-        return Writes::Anything(Vec::new());
-    };
+    match facts.run(index).and_then(super::Run::understood) {
+        Some(script) => of_script(facts, knowledge, index, script),
+        None => Writes::Anything(Vec::new()),
+    }
+}
+
+/// Where packages install to: the folders of the Filesystem Hierarchy Standard 3.0, chapters 3 to 5, but for /home.
+const SYSTEM: [&str; 13] = [
+    "/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/run", "/sbin", "/srv", "/usr", "/var",
+];
+
+/// Whether `path` lies where packages install to, so that a base image may have anything there.
+pub(super) fn is_system(path: &str) -> bool {
+    path == "/" || path == "/tmp" || SYSTEM.iter().any(|d| covers(d, path))
+}
+
+/// What a script writes that runs as instruction `index` does.
+pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, script: &Script) -> Writes {
+    let Some(state) = facts.before(index) else { return Writes::Anything(Vec::new()) };
     let (mut all, mut sure) = (Vec::new(), !script.has_heredoc());
     let mut cwd = state.cwd.clone();
     for command in script.commands() {
@@ -81,7 +104,7 @@ fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
         if simple.words.is_empty() {
             continue;
         }
-        let Some(argv) = facts.argv(index, simple) else {
+        let Some(argv) = facts.argv_in(script, index, simple) else {
             sure = false;
             continue;
         };
@@ -90,6 +113,10 @@ fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
             continue;
         }
         let known = knowledge.command(&argv);
+        if matches!(known.class, Class::Packages | Class::Index | Class::Cleanup) {
+            all.extend(SYSTEM.iter().map(|d| Write { path: (*d).to_owned(), below: true }));
+            continue;
+        }
         for paths in [&known.writes, &known.deletes] {
             match paths {
                 Paths::None => {}

@@ -190,6 +190,14 @@ impl<'a> Reader<'a> {
         Ok(out)
     }
 
+    /// A list that may not be empty.
+    fn block(&mut self, seq: &ast::StmtSeq) -> Result<Vec<Statement>> {
+        match self.list(seq)? {
+            list if list.is_empty() => Err("a command without a body".to_string()),
+            list => Ok(list),
+        }
+    }
+
     fn and_or(&mut self, stmt: &ast::Stmt) -> Result<AndOr> {
         let mut rest = Vec::new();
         let mut first = stmt;
@@ -291,7 +299,7 @@ impl<'a> Reader<'a> {
 
     fn redirected(&mut self, kind: NodeKind, redirects: &[ast::Redirect], start: usize) -> Result<Node> {
         let mut out = Vec::with_capacity(redirects.len());
-        for redirect in redirects {
+        for redirect in written(redirects, self.text) {
             out.push(self.redirect(redirect)?);
         }
         Ok(Node { kind, redirects: out, span: Span::new(start, self.at) })
@@ -308,7 +316,7 @@ impl<'a> Reader<'a> {
     ) -> Result<Simple> {
         let mut items = words;
         items.extend(assigns.iter().map(Item::Assign));
-        items.extend(redirects.iter().map(Item::Redirect));
+        items.extend(written(redirects, self.text).into_iter().map(Item::Redirect));
         items.sort_by_key(Item::start);
         let mut out = Simple::default();
         let mut first = true;
@@ -353,13 +361,13 @@ impl<'a> Reader<'a> {
                 if self.dialect == Dialect::Posix && self.byte(self.at) == b'(' {
                     return Err("`((` is arithmetic to bash and two subshells to other shells".to_string());
                 }
-                let body = self.list(body)?;
+                let body = self.block(body)?;
                 self.take(")")?;
                 Ok(NodeKind::Subshell(body))
             }
             ast::CompoundCommand::BraceGroup(body) => {
                 self.take("{")?;
-                let body = self.list(body)?;
+                let body = self.block(body)?;
                 self.take("}")?;
                 Ok(NodeKind::Group(body))
             }
@@ -370,14 +378,14 @@ impl<'a> Reader<'a> {
                     std::iter::once(first).chain(c.elif_branches.iter().map(|b| (&b.0, &b.1))).enumerate()
                 {
                     self.take(if i == 0 { "if" } else { "elif" })?;
-                    let test = self.list(test)?;
+                    let test = self.block(test)?;
                     self.take("then")?;
-                    branches.push((test, self.list(body)?));
+                    branches.push((test, self.block(body)?));
                 }
                 let otherwise = match &c.else_branch {
                     Some(body) => {
                         self.take("else")?;
-                        Some(self.list(body)?)
+                        Some(self.block(body)?)
                     }
                     None => None,
                 };
@@ -424,9 +432,9 @@ impl<'a> Reader<'a> {
 
     fn looped(&mut self, until: bool, condition: &ast::StmtSeq, body: &ast::StmtSeq) -> Result<NodeKind> {
         self.take(if until { "until" } else { "while" })?;
-        let condition = self.list(condition)?;
+        let condition = self.block(condition)?;
         self.take("do")?;
-        let body = self.list(body)?;
+        let body = self.block(body)?;
         self.take("done")?;
         Ok(NodeKind::While { until, condition, body })
     }
@@ -450,7 +458,7 @@ impl<'a> Reader<'a> {
         };
         self.take_if(";");
         self.take("do")?;
-        let body = self.list(&c.body)?;
+        let body = self.block(&c.body)?;
         self.take("done")?;
         Ok(NodeKind::For { name, words, body })
     }
@@ -542,12 +550,27 @@ impl<'a> Reader<'a> {
         Ok(Assign { name, partial, value, span: Span::new(start, self.at) })
     }
 
+    /// Goes over the descriptor and the operator of a redirect, and gives the descriptor's number.
+    fn descriptor(&mut self, named: bool) -> Option<u32> {
+        if named {
+            self.at += self.text[self.at..].find('}').map_or(0, |n| n + 1);
+        }
+        let digits = self.text[self.at..].bytes().take_while(u8::is_ascii_digit).count();
+        let fd = self.text[self.at..self.at + digits].parse().ok();
+        self.at += digits;
+        while matches!(self.byte(self.at), b'<' | b'>' | b'&' | b'|') && self.byte(self.at + 1) != b'(' {
+            self.at += 1;
+        }
+        fd
+    }
+
     fn redirect(&mut self, r: &ast::Redirect) -> Result<Redirect> {
         use shuck_ast::RedirectKind as K;
-        self.go(r.span.start.offset(), false)?;
+        self.go(start_of(r), false)?;
         let start = self.at;
         let kind = match r.kind {
             K::Output | K::Clobber => RedirectKind::Write,
+            K::Append if self.byte(start) == b'&' => RedirectKind::Both,
             K::Append => RedirectKind::Append,
             K::Input => RedirectKind::Read,
             K::ReadWrite => RedirectKind::ReadWrite,
@@ -560,16 +583,22 @@ impl<'a> Reader<'a> {
         if self.dialect == Dialect::Posix && (bash_only || self.byte(start) == b'&') {
             return Err("a redirect that only bash has".to_string());
         }
-        let head = |word: &ast::Word| self.text.get(start..word.span.start.offset()).unwrap_or("?");
-        let operator =
-            |text: &str| text.chars().all(|c| "<>&|- \t{}_\\\n".contains(c) || c.is_alphanumeric());
+        // The tree gives `2>&1` no word of its own, so that the operator is read here.
+        let fd = self.descriptor(r.fd_var.is_some());
         let target = match &r.target {
             ast::RedirectTarget::Word(word) => {
-                if !operator(head(word)) {
-                    return Err("a redirect that is not understood".to_string());
+                self.skip();
+                if self.newline {
+                    return Err("a redirect without a target".to_string());
                 }
-                self.at = word.span.start.offset();
-                self.word(word)?
+                let start = word.span.start.offset();
+                let token = self.peek();
+                let number = token.trim_end_matches('-').bytes().all(|b| b.is_ascii_digit());
+                if start != self.at && kind == RedirectKind::Dup && number && !token.is_empty() {
+                    Word::plain(token, self.take(token)?)
+                } else {
+                    self.word(word)?
+                }
             }
             ast::RedirectTarget::Heredoc(doc) => {
                 self.heredoc = true;
@@ -581,7 +610,7 @@ impl<'a> Reader<'a> {
             }
         };
         Ok(Redirect {
-            fd: r.fd.and_then(|f| u32::try_from(f).ok()),
+            fd,
             fd_name: r.fd_var.as_ref().map(|n| n.as_str().to_string()),
             kind,
             target: Some(target),
@@ -608,9 +637,20 @@ impl Item<'_> {
                 ast::DeclOperand::Assignment(a) => a.span.start.offset(),
             },
             Item::Assign(a) => a.span.start.offset(),
-            Item::Redirect(r) => r.span.start.offset(),
+            Item::Redirect(r) => start_of(r),
         }
     }
+}
+
+/// The redirects that are written: the tree has a second one, `2>&1`, in the place of each `&>>`.
+fn written<'t>(redirects: &'t [ast::Redirect], text: &str) -> Vec<&'t ast::Redirect> {
+    let both = |r: &ast::Redirect| text.as_bytes().get(r.span.start.offset()) == Some(&b'&');
+    redirects.iter().filter(|r| !(both(r) && matches!(r.kind, ast::RedirectKind::DupOutput))).collect()
+}
+
+/// Where a redirect starts, with the `{name}` of bash.
+fn start_of(r: &ast::Redirect) -> usize {
+    r.fd_var_span.map_or(r.span.start.offset(), |name| name.start.offset().saturating_sub(1))
 }
 
 fn joint(stmt: &ast::Stmt) -> Option<(&ast::BinaryCommand, Op)> {

@@ -134,7 +134,7 @@ fn structure() {
     sh("while a; do b; done < f", "WHILE{a;  do b; } Read:f");
     sh("until a; do b; done", "UNTIL{a;  do b; }");
     sh("case $x in a|b) c ;; *) d;; esac", "CASE{? in a|b) c ;; ?) d}");
-    sh("case x in (a) b; c;; y) esac", "CASE{x in a) b; c;  ;; y) }");
+    sh("case x in (a) b; c;; y) esac", "CASE{x in a) b; c ;; y) }");
     sh("case \"$(uname -m)\" in x86_64) A=1 ;; esac && b", "CASE{? in x86_64) A=1} && b");
     sh("f() { a; }; f", "F{f G{a; }}; f");
     sh("f () ( a )", "F{f S{a}}");
@@ -153,6 +153,8 @@ fn structure() {
     sh("echo $(a; b | c)", "echo ?");
     sh("a \"$(echo \")\")\" b", "a ? b");
     sh("x=\"$(cat <<E\nhi)\nE\n)\"; b", "x=?; b");
+    sh(r#"sed "s!^$c=.*\$!# $c is!" "a $x\$" f && b"#, "sed ? ? f && b");
+    sh("echo a s#b#$x#c $(d)#e && b", "echo a ? ? && b");
     sh("echo }", "echo }");
     sh("echo if then", "echo if then");
     sh("echo '' \"\"", "echo  ");
@@ -215,6 +217,8 @@ fn bash() {
     bash("((x++)); a", "ARITH; a");
     bash("cat <<< \"x y\"", "cat HereString:x y");
     bash("a &> f", "a Both:f");
+    bash("a &>> f 2>> g 3< h", "a Both:f 2Append:g 3Read:h");
+    bash("exec {fd}> f", "exec Write:f");
     bash("a |& b", "P{a | b}");
     bash("x=(a 'b c' $d); y", "x=?; y");
     bash("x+=b", "x=b");

@@ -11,6 +11,15 @@ pub struct Command<'a> {
     pub span: Span,
 }
 
+impl Command<'_> {
+    /// Whether it runs, and to the end, whenever the script succeeds: not in a branch, and not where its failure is passed over.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let Place { substitution, background, function, conditional, .. } = self.place;
+        !(substitution || background || function || conditional)
+    }
+}
+
 /// In which shell a command runs, and whether it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {

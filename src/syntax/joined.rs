@@ -12,6 +12,14 @@ pub struct Joined {
 }
 
 impl Joined {
+    /// A text that stands as it is, from the start of a file.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Joined {
+        let mut out = Joined::default();
+        out.push(bytes, 0);
+        out
+    }
+
     /// Adds `bytes`, which stand at `file` in the file.
     pub fn push(&mut self, bytes: &[u8], file: u32) {
         if !bytes.is_empty() {

@@ -30,7 +30,7 @@ impl Reader<'_> {
         if self.at != at.start as usize {
             return Err("a word that is not where the parser has it".to_string());
         }
-        tiles(&word.parts, at.start as usize, at.end as usize)?;
+        tiles(self.text, &word.parts, at.start as usize, at.end as usize)?;
         let mut facts = Facts::default();
         let parts = self.parts(&word.parts, false, &mut facts)?;
         self.at = at.end as usize;
@@ -120,6 +120,9 @@ impl Reader<'_> {
         let mut out = Vec::with_capacity(parts.len());
         for node in parts {
             let text = &self.text[span(node.span).range()];
+            if text.starts_with("${") && !text.ends_with('}') {
+                return Err("`${` without its end".to_string());
+            }
             match &node.kind {
                 ast::WordPart::Literal(_) => {
                     let (value, escaped, glob) = unescape(text, quoted);
@@ -152,7 +155,15 @@ impl Reader<'_> {
                     if text.len() <= skip || !text.ends_with('"') {
                         return Err("a quote without its end".to_string());
                     }
-                    tiles(parts, at.start as usize + skip, at.end as usize - 1)?;
+                    if tiles(self.text, parts, at.start as usize + skip, at.end as usize - 1).is_err() {
+                        // The tree loses its place at some `\$`. The quotes themselves can be checked without it.
+                        if substitutes(text) || text.contains("${") || !is_one_quote(&text[skip - 1..]) {
+                            return Err("a word whose pieces do not meet".to_string());
+                        }
+                        out.push(self.expression(text, false, facts)?);
+                        facts.bare.push('\x01');
+                        continue;
+                    }
                     let inner = self.parts(parts, true, facts)?;
                     if *dollar {
                         out.push(Part::Other);
@@ -291,7 +302,7 @@ impl Reader<'_> {
         if let (true, Some(rest)) = (default && !substitutes(whole), whole.strip_prefix(&head)) {
             let start = range.end - rest.len();
             let fallback = match word {
-                Some(word) if tiles(&word.parts, start, range.end - 1).is_ok() => {
+                Some(word) if tiles(self.text, &word.parts, start, range.end - 1).is_ok() => {
                     let mut inner = Facts::default();
                     let parts = self.parts(&word.parts, quoted, &mut inner)?;
                     facts.word.reads.extend(inner.word.reads);
@@ -394,6 +405,22 @@ pub(super) fn scan(text: &str, bare: bool) -> (Vec<String>, Vec<String>) {
     (reads, sets)
 }
 
+/// Whether `text` is one string in double quotes, from the first to the last of them.
+fn is_one_quote(text: &str) -> bool {
+    let mut chars = text.char_indices();
+    if chars.next().map(|c| c.1) != Some('"') {
+        return false;
+    }
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '"' => return at + 1 == text.len(),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Whether `text` has a command substitution.
 fn substitutes(text: &str) -> bool {
     text.contains('`')
@@ -426,16 +453,20 @@ fn unescape(text: &str, quoted: bool) -> (String, bool, bool) {
     (out, escaped, glob && text != "[")
 }
 
-/// Whether `parts` lie one after the other from `start` to `end`.
-fn tiles(parts: &[ast::WordPartNode], start: usize, end: usize) -> Result<()> {
+/// Whether `parts` lie one after the other from `start` to `end`, but for line continuations.
+fn tiles(text: &str, parts: &[ast::WordPartNode], start: usize, end: usize) -> Result<()> {
+    let meets = |from: usize, to: usize| {
+        text.get(from..to)
+            .is_some_and(|gap| gap.len() % 2 == 0 && gap.as_bytes().chunks(2).all(|c| c == b"\\\n"))
+    };
     let mut at = start;
     for part in parts {
-        if part.span.start.offset() != at {
+        if !meets(at, part.span.start.offset()) {
             return Err("a word whose pieces do not meet".to_string());
         }
         at = part.span.end.offset();
     }
-    if at == end { Ok(()) } else { Err("a word whose pieces do not meet".to_string()) }
+    if meets(at, end) { Ok(()) } else { Err("a word whose pieces do not meet".to_string()) }
 }
 
 fn other(span: Span) -> Word {

@@ -1,0 +1,10 @@
+//! The passes, one a file. The pipeline puts them in order by phase and `after`.
+use crate::pass::Pass;
+
+mod merge_runs;
+
+/// Every pass, sorted by name.
+#[rustfmt::skip]
+pub const PASSES: &[&dyn Pass] = &[
+    &merge_runs::MergeRuns,
+];

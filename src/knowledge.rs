@@ -1,0 +1,184 @@
+//! The catalogues: dated facts about base images, commands, package managers, distroless images and user creation.
+//!
+//! The facts are data, in `knowledge/*.yaml`; each entry says where it was read and when. The build turns them into one
+//! JSON document; a catalogue is parsed when it is first asked for, so a run that needs one does not pay for the others.
+
+pub mod commands;
+pub mod images;
+pub mod tables;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, OnceLock};
+
+pub use commands::{Class, CommandFacts, Paths};
+pub use images::{Dir, Family, Group, Image, Libc, User};
+pub use tables::{Distroless, DistrolessImage, PackageManager, UserCreation};
+
+use images::{Entry, Images, Mirror, System, Word};
+
+const BUILTIN: &str = include_str!(concat!(env!("OUT_DIR"), "/knowledge.json"));
+
+/// All catalogues, those of the program or with a user's laid over them.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    images: OnceLock<Images>,
+    commands: OnceLock<commands::Commands>,
+    package_managers: OnceLock<BTreeMap<String, PackageManager>>,
+    distroless: OnceLock<Distroless>,
+    users: OnceLock<tables::Users>,
+}
+
+impl Knowledge {
+    /// The catalogues that the program carries.
+    pub fn builtin() -> &'static Knowledge {
+        static BUILTIN: LazyLock<Knowledge> = LazyLock::new(Knowledge::default);
+        &BUILTIN
+    }
+
+    /// These catalogues with a user's facts over them: `text` is YAML with any of the keys `images`, `mirrors`,
+    /// `words`, `systems`, `commands`, `package_managers` and `distroless`, each shaped as in the catalogue of that
+    /// name. An entry replaces the one of its name; `words` are asked before the program's; `distroless` replaces all.
+    ///
+    /// The error is `file:line: message`.
+    pub fn with_overlay(&self, text: &str, file: &str) -> Result<Knowledge, String> {
+        let at = |e: serde_yaml::Error| format!("{file}:{}: {e}", e.location().map_or(1, |l| l.line()));
+        let overlay: Overlay = serde_yaml::from_str(text).map_err(at)?;
+        let out = self.clone();
+        let images = self.images().with(overlay.images, overlay.mirrors, overlay.words, overlay.systems);
+        let images = images.map_err(|e| format!("{file}:{}: {e}", line_of(text, &e)))?;
+        let mut all = self.package_managers().clone();
+        all.extend(overlay.package_managers);
+        let out = Knowledge {
+            images: OnceLock::from(images),
+            commands: OnceLock::from(self.commands().with(overlay.commands)),
+            package_managers: OnceLock::from(all),
+            ..out
+        };
+        Ok(match overlay.distroless {
+            Some(distroless) => Knowledge { distroless: OnceLock::from(distroless), ..out },
+            None => out,
+        })
+    }
+
+    /// What is known of the image that `reference` names (the word after FROM, variables resolved). A tag wins over the
+    /// digest beside it; no tag is `latest`; of a digest alone only what all tags have in common is told. None: the
+    /// repository is not in the catalogue.
+    pub fn image(&self, reference: &str) -> Option<Image> {
+        let images = self.images();
+        images.lookup(reference).or_else(|| self.distroless().image(reference, |name| images.canonical(name)))
+    }
+
+    /// The class of a command and the paths it touches; `argv` are its words after expansion, the program first.
+    pub fn command(&self, argv: &[String]) -> CommandFacts {
+        self.commands().facts(argv, self.package_managers())
+    }
+
+    /// A package manager by the name [`Image::package_manager`] gives (`apt-get`, `apk`, ...) or one of its aliases.
+    pub fn package_manager(&self, name: &str) -> Option<&PackageManager> {
+        let all = self.package_managers();
+        all.get(name).or_else(|| all.values().find(|p| p.aliases.iter().any(|a| a == name)))
+    }
+
+    /// The catalogue of distroless images.
+    pub fn distroless(&self) -> &Distroless {
+        self.distroless.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                distroless: Distroless,
+            }
+            builtin::<One>().distroless
+        })
+    }
+
+    /// How a user is made in an image of `family` that has `tools` ([`Image::user_tools`]). None: not with what is
+    /// there; name the user by number. Without `tools` the family's usual ones are assumed.
+    pub fn user_creation(&self, family: Family, tools: Option<&[String]>) -> Option<&UserCreation> {
+        self.users().creation(family, tools)
+    }
+
+    /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
+    pub fn sources(&self) -> Vec<(&str, &str, &str)> {
+        let images = self.images();
+        let entries = images.images.iter().map(|e| (&e.name, &e.source, &e.checked));
+        let systems = images.systems.iter().map(|(n, s)| (n, &s.source, &s.checked));
+        let mirrors = images.mirrors.iter().map(|m| (&m.prefix, &m.source, &m.checked));
+        let managers = self.package_managers().iter().map(|(n, p)| (n, &p.source, &p.checked));
+        let distroless = self.distroless();
+        let named = entries.chain(systems).chain(mirrors).chain(managers);
+        let named = named.chain([(&distroless.registry, &distroless.source, &distroless.checked)]);
+        let mut out: Vec<_> = named.map(|(n, s, c)| (n.as_str(), s.as_str(), c.as_str())).collect();
+        let (commands, users) = (self.commands(), self.users());
+        out.push(("commands", &commands.source, &commands.checked));
+        out.push(("users", &users.source, &users.checked));
+        out
+    }
+
+    fn users(&self) -> &tables::Users {
+        self.users.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                users: tables::Users,
+            }
+            builtin::<One>().users
+        })
+    }
+
+    fn images(&self) -> &Images {
+        self.images.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                images: Images,
+            }
+            builtin::<One>().images.indexed()
+        })
+    }
+
+    fn commands(&self) -> &commands::Commands {
+        self.commands.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                commands: commands::Commands,
+            }
+            builtin::<One>().commands
+        })
+    }
+
+    fn package_managers(&self) -> &BTreeMap<String, PackageManager> {
+        self.package_managers.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                package_managers: BTreeMap<String, PackageManager>,
+            }
+            builtin::<One>().package_managers
+        })
+    }
+}
+
+/// What a user may lay over the catalogues.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Overlay {
+    images: Vec<Entry>,
+    mirrors: Vec<Mirror>,
+    words: Vec<Word>,
+    systems: BTreeMap<String, System>,
+    commands: BTreeMap<String, commands::Command>,
+    package_managers: BTreeMap<String, PackageManager>,
+    distroless: Option<Distroless>,
+}
+
+/// One catalogue of the program's document; the others are skipped, not built.
+fn builtin<T: DeserializeOwned>() -> T {
+    serde_json::from_str(BUILTIN).expect("the catalogues have the shape that the tests read them with")
+}
+
+/// The line (from 1) of the name that an error message ends on.
+fn line_of(text: &str, message: &str) -> usize {
+    let name = message.rsplit(' ').next().unwrap_or(message);
+    text.lines().position(|l| l.contains(name)).map_or(1, |i| i + 1)
+}
+
+#[cfg(test)]
+mod tests;

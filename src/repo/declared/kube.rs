@@ -1,0 +1,91 @@
+//! Kubernetes manifests: how the containers of a pod run an image.
+
+use super::{
+    Service, image_name,
+    value::{Step, Value, at, documents, get, items, line_of, text_at, texts},
+};
+
+/// The containers of a file's manifests: the image's name, and how it is run. And how many documents are broken.
+pub(super) fn containers(text: &str, shown: &str) -> (Vec<(String, Service)>, usize) {
+    // Most YAML files of a repository are no manifests.
+    if !text.contains("kind:") || !text.contains("image:") {
+        return (Vec::new(), 0);
+    }
+    let (docs, unparsed) = documents(text);
+    let mut out = Vec::new();
+    for (before, part, doc) in &docs {
+        let here = |path: &[Step<'_>]| format!("{shown}:{}", before + line_of(part, path));
+        manifest(doc, &mut Vec::new(), &here, &mut out);
+    }
+    (out, unparsed)
+}
+
+fn manifest<'a>(
+    doc: &'a Value,
+    path: &mut Vec<Step<'a>>,
+    here: &dyn Fn(&[Step<'_>]) -> String,
+    out: &mut Vec<(String, Service)>,
+) {
+    let keys: &[&'static str] = match text_at(doc, "kind").as_deref() {
+        Some("Pod") => &["spec"],
+        Some("Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job") => {
+            &["spec", "template", "spec"]
+        }
+        Some("CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
+        Some("List") => {
+            for (n, item) in get(doc, "items").map(items).unwrap_or_default().iter().enumerate() {
+                let depth = path.len();
+                path.extend([Step::Key("items"), Step::Item(n)]);
+                manifest(item, path, here, out);
+                path.truncate(depth);
+            }
+            return;
+        }
+        _ => return,
+    };
+    let Some(pod) = at(doc, keys) else { return };
+    for list in ["initContainers", "containers"] {
+        for (n, container) in get(pod, list).map(items).unwrap_or_default().iter().enumerate() {
+            let Some(image) = text_at(container, "image") else { continue };
+            let mut path = path.clone();
+            path.extend(keys.iter().map(|k| Step::Key(k)));
+            path.extend([Step::Key(list), Step::Item(n)]);
+            let service = service(pod, container, here(&path));
+            let mut probes: Vec<_> = ["livenessProbe", "readinessProbe", "startupProbe"]
+                .iter()
+                .filter_map(|probe| at(container, &[probe, "exec", "command"]).map(texts))
+                .collect();
+            probes.dedup();
+            let image = image_name(&image);
+            if probes.is_empty() {
+                out.push((image, service));
+                continue;
+            }
+            for probe in probes {
+                out.push((image.clone(), Service { probe: Some(probe), ..service.clone() }));
+            }
+        }
+    }
+}
+
+/// A container's own security context goes before its pod's.
+fn service(pod: &Value, container: &Value, by: String) -> Service {
+    let security = |key| {
+        let own = at(container, &["securityContext", key]);
+        own.or_else(|| at(pod, &["securityContext", key])).and_then(super::value::text)
+    };
+    let list = |key| get(container, key).map(items).unwrap_or_default();
+    Service {
+        by,
+        user: security("runAsUser"),
+        run_as_non_root: security("runAsNonRoot").is_some_and(|t| t == "true"),
+        entrypoint: get(container, "command").map(texts),
+        command: get(container, "args").map(texts),
+        volumes: list("volumeMounts").iter().filter_map(|v| text_at(v, "mountPath")).collect(),
+        ports: list("ports").iter().filter_map(|p| text_at(p, "containerPort")).collect(),
+        privileged: at(container, &["securityContext", "privileged"])
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
+        ..Service::default()
+    }
+}

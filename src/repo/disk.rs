@@ -1,0 +1,164 @@
+//! A build context that lies on the disk.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use super::{git, real};
+use crate::context::{FileKind, Source, Stat};
+
+/// A file of a context that is larger than this is not read, in bytes: manifests and lock files are smaller.
+const MAX_READ: u64 = 16 << 20;
+/// As Linux counts them.
+const MAX_LINKS: usize = 40;
+
+/// The files under a folder. Paths are relative to it, with `/`; no symlink is followed out of it.
+pub struct DiskSource {
+    root: PathBuf,
+    tracked: OnceLock<Option<Tracked>>,
+}
+
+/// The tracked files of the work tree, and the context's place in it (`""` or `app/`).
+struct Tracked {
+    files: Arc<BTreeSet<String>>,
+    prefix: String,
+}
+
+impl DiskSource {
+    /// The context in the folder `dir`. Nothing is read yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { root: real(dir), tracked: OnceLock::new() }
+    }
+
+    /// Where the context's `path` is on the disk: every symlink resolved but the last one, as [`DiskSource::stat`] wants
+    /// it, or with `follow` that too. None where the way leads out of the context. An absolute symlink does: in a build
+    /// it starts at the context's root, on this disk elsewhere.
+    fn locate(&self, path: &str, follow: bool) -> Option<PathBuf> {
+        let mut todo: Vec<_> = parts(Path::new(path))?;
+        todo.reverse();
+        let mut at = self.root.clone();
+        let mut depth = 0usize;
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            if part == ".." {
+                depth = depth.checked_sub(1)?;
+                at.pop();
+                continue;
+            }
+            at.push(&part);
+            depth += 1;
+            if todo.is_empty() && !follow {
+                break;
+            }
+            let meta = fs::symlink_metadata(&at).ok()?;
+            if meta.is_symlink() {
+                links += 1;
+                if links > MAX_LINKS {
+                    return None;
+                }
+                let target = fs::read_link(&at).ok()?;
+                todo.extend(parts(&target)?.into_iter().rev());
+                at.pop();
+                depth -= 1;
+            }
+        }
+        Some(at)
+    }
+
+    fn stat_of(&self, path: &str, meta: &fs::Metadata) -> Stat {
+        let kind = match meta.file_type() {
+            t if t.is_symlink() => FileKind::Symlink,
+            t if t.is_dir() => FileKind::Dir,
+            t if t.is_file() => FileKind::File,
+            _ => FileKind::Other,
+        };
+        Stat { kind, mode: mode(meta), size: meta.len(), tracked: self.tracked(path) }
+    }
+
+    /// Whether git tracks the file, or any file of the folder. None outside git and inside of a submodule.
+    fn tracked(&self, path: &str) -> Option<bool> {
+        let tracked = self.tracked.get_or_init(|| {
+            let root = git::root(&self.root)?;
+            let rest = super::relative(&self.root, &root);
+            let prefix = if rest.is_empty() { rest } else { format!("{rest}/") };
+            Some(Tracked { files: git::tracked(&root)?, prefix })
+        });
+        let Tracked { files, prefix } = tracked.as_ref()?;
+        let full = format!("{prefix}{path}");
+        let full = full.trim_end_matches('/');
+        if full.is_empty() {
+            return Some(!files.is_empty());
+        }
+        if files.contains(full) {
+            return Some(true);
+        }
+        if full.match_indices('/').any(|(at, _)| files.contains(&full[..at])) {
+            return None;
+        }
+        let folder = format!("{full}/");
+        Some(files.range(folder.clone()..).next().is_some_and(|f| f.starts_with(&folder)))
+    }
+}
+
+impl Source for DiskSource {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let at = self.locate(path, true)?;
+        let meta = fs::symlink_metadata(&at).ok()?;
+        if !meta.is_file() || meta.len() > MAX_READ {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        fs::File::open(&at).ok()?.take(MAX_READ + 1).read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= MAX_READ).then_some(bytes)
+    }
+
+    fn stat(&self, path: &str) -> Option<Stat> {
+        let at = self.locate(path, false)?;
+        Some(self.stat_of(path, &fs::symlink_metadata(at).ok()?))
+    }
+
+    fn list(&self, dir: &str) -> Vec<(String, Stat)> {
+        let Some(at) = self.locate(dir, true) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(at) else { return Vec::new() };
+        let mut out: Vec<_> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = if dir.is_empty() { name.clone() } else { format!("{dir}/{name}") };
+                // Of an entry of a folder this is the link's own metadata.
+                Some((name, self.stat_of(&path, &entry.metadata().ok()?)))
+            })
+            .collect();
+        out.sort_by(|a, b| a.0.cmp(&b.0));
+        out
+    }
+}
+
+/// The names of a relative path; None of an absolute one.
+fn parts(path: &Path) -> Option<Vec<std::ffi::OsString>> {
+    path.components()
+        .filter(|c| *c != Component::CurDir)
+        .map(|c| match c {
+            Component::Normal(name) => Some(name.to_os_string()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(unix)]
+fn mode(meta: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    meta.permissions().mode() & 0o7777
+}
+
+/// Docker's client sends everything from Windows as 0755.
+#[cfg(not(unix))]
+fn mode(_: &fs::Metadata) -> u32 {
+    0o755
+}

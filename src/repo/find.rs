@@ -1,0 +1,258 @@
+//! Which files are Dockerfiles.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use ignore::{
+    WalkBuilder,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
+
+use super::{ReadError, Unread, absolute, real, tree_of};
+
+/// The Dockerfiles that were found, and what could not be looked at.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Sorted by path; each real file once. Paths start as the argument that led to them does.
+    pub files: Vec<PathBuf>,
+    /// One line each, with the name of the file or folder.
+    pub errors: Vec<String>,
+}
+
+/// The Dockerfiles of `paths`: files are taken whatever their name; folders are walked under `.gitignore` for the names
+/// of [`is_dockerfile_name`]. `exclude` are globs as in a `.gitignore` that stands in `base` (the folder of the config,
+/// or the working folder); they hold for walked files alone.
+#[must_use]
+pub fn find(paths: &[PathBuf], exclude: &[String], base: &Path) -> Found {
+    let mut found = Found::default();
+    let mut taken = Taken::default();
+    for path in paths {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_dir() => walk(path, exclude, base, &mut taken, &mut found.errors),
+            Ok(_) => taken.add(path.clone(), 0),
+            Err(e) => {
+                found.errors.push(ReadError { path: path.clone(), reason: Unread::of(path, e) }.to_string());
+            }
+        }
+    }
+    found.files = taken.by_real.into_values().map(|(_, path)| path).collect();
+    found.files.sort();
+    found.errors.sort();
+    found.errors.dedup();
+    found
+}
+
+/// Whether a file of this name is a Dockerfile to be found: `Dockerfile` or `Containerfile`, alone or with an ending or a
+/// beginning (`Dockerfile.dev`, `Dockerfile-dev`, `Dockerfile_dev`, `dev.Dockerfile`), in any case. Ignore files,
+/// templates, documents and leftovers of other tools are none.
+#[must_use]
+pub fn is_dockerfile_name(name: &str) -> bool {
+    kind_of_name(name) != Name::Other
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Dockerfile,
+    /// `Dockerfile.go` builds a Go program, `dockerfile.go` is one: only the text tells.
+    Unsure,
+    Other,
+}
+
+/// Endings of files that are about a Dockerfile.
+const NOT_DOCKERFILES: &[&str] = &[
+    "dockerignore",
+    "containerignore",
+    "j2",
+    "jinja",
+    "jinja2",
+    "tmpl",
+    "tpl",
+    "template",
+    "tt",
+    "in",
+    "erb",
+    "ejs",
+    "hbs",
+    "mustache",
+    "gotmpl",
+    "m4",
+    "mako",
+    "twig",
+    "liquid",
+    "cog",
+    "md",
+    "markdown",
+    "rst",
+    "adoc",
+    "txt",
+    "html",
+    "htm",
+    "pdf",
+    "orig",
+    "bak",
+    "backup",
+    "rej",
+    "patch",
+    "diff",
+    "swp",
+    "swo",
+    "swn",
+    "tmp",
+    "log",
+    "lock",
+    "png",
+    "svg",
+    "gif",
+    "snap",
+    "tar",
+    "gz",
+    "zip",
+];
+
+/// Endings of program sources, which are names of ecosystems as well.
+const SOURCES: &[&str] = &[
+    "go", "py", "js", "mjs", "cjs", "ts", "tsx", "jsx", "rb", "rs", "java", "kt", "scala", "cs", "php", "sh",
+    "bash", "ps1", "c", "cc", "cpp", "h", "hpp", "lua", "vim", "el", "json", "yaml", "yml", "toml", "xml",
+    "ex", "exs", "hs", "ml", "clj", "dart", "swift", "pl", "r", "test", "cue", "nix", "tf", "bzl",
+];
+
+fn kind_of_name(name: &str) -> Name {
+    let name = name.to_ascii_lowercase();
+    if name.ends_with('~') || name.starts_with(".#") || name.starts_with('#') {
+        return Name::Other;
+    }
+    let ending = name.rsplit_once('.').map_or("", |(_, e)| e);
+    for stem in ["dockerfile", "containerfile"] {
+        if name == stem || name.strip_suffix(stem).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')) {
+            return Name::Dockerfile;
+        }
+        let Some(rest) = name.strip_prefix(stem) else { continue };
+        if rest.len() > 1 && rest.starts_with(['.', '-', '_']) {
+            return match ending {
+                e if NOT_DOCKERFILES.contains(&e) => Name::Other,
+                e if SOURCES.contains(&e) => Name::Unsure,
+                _ => Name::Dockerfile,
+            };
+        }
+    }
+    Name::Other
+}
+
+/// Whether the file at `path`, of the name `name`, is a Dockerfile to be found. Reads the head of a doubtful one.
+#[must_use]
+pub fn is_dockerfile(path: &Path, name: &str) -> bool {
+    match kind_of_name(name) {
+        Name::Dockerfile => true,
+        Name::Other => false,
+        Name::Unsure => {
+            let mut head = Vec::new();
+            let read = fs::File::open(path).and_then(|f| f.take(16 << 10).read_to_end(&mut head));
+            read.is_ok() && starts_as_dockerfile(&head)
+        }
+    }
+}
+
+/// Whether the first line that is neither blank nor a comment is FROM or ARG.
+fn starts_as_dockerfile(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
+    lines.find(|l| !l.is_empty() && !l.starts_with(b"#")).is_some_and(|line| {
+        let word = line.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        word.eq_ignore_ascii_case(b"from") || word.eq_ignore_ascii_case(b"arg")
+    })
+}
+
+fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors: &mut Vec<String>) {
+    let excluded = match excluder(root, exclude, base) {
+        Ok(x) => x,
+        Err(e) => return errors.push(e),
+    };
+    let tree = real(&tree_of(&root.join("any")));
+    for entry in walker(root, excluded) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) => {
+                errors.push(e.to_string());
+                continue;
+            }
+        };
+        let Some(kind) = entry.file_type() else { continue };
+        let path = entry.path();
+        let Some(name) = entry.file_name().to_str() else { continue };
+        if !(kind.is_file() || kind.is_symlink()) || kind_of_name(name) == Name::Other {
+            continue;
+        }
+        if kind.is_symlink() {
+            let target = real(path);
+            if !target.is_file() {
+                continue;
+            }
+            if !target.starts_with(&tree) {
+                errors.push(format!(
+                    "{}: a symlink to {}, outside of {}; name the file itself",
+                    path.display(),
+                    target.display(),
+                    tree.display()
+                ));
+                continue;
+            }
+        }
+        if is_dockerfile(path, name) {
+            let shown = path.strip_prefix("./").unwrap_or(path);
+            taken.add(shown.to_path_buf(), if kind.is_symlink() { 2 } else { 1 });
+        }
+    }
+}
+
+/// A walk of `root` under `.gitignore`, also outside git, sorted, hidden folders included (`.devcontainer`, `.github`)
+/// but for the folders of version control; no symlink is followed.
+pub(super) fn walker(root: &Path, excluded: Gitignore) -> ignore::Walk {
+    WalkBuilder::new(root)
+        .hidden(false)
+        .require_git(false)
+        .follow_links(false)
+        .sort_by_file_name(Ord::cmp)
+        .filter_entry(move |entry| {
+            let name = entry.file_name();
+            let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
+            if entry.depth() == 0 {
+                return true;
+            }
+            let of_versions = name == ".git" || name == ".hg" || name == ".svn";
+            !of_versions && !excluded.matched(absolute(entry.path()), is_dir).is_ignore()
+        })
+        .build()
+}
+
+fn excluder(root: &Path, exclude: &[String], base: &Path) -> Result<Gitignore, String> {
+    let (root, base) = (absolute(root), absolute(base));
+    let mut builder = GitignoreBuilder::new(if root.starts_with(&base) { base } else { root });
+    for glob in exclude {
+        builder.add_line(None, glob).map_err(|e| format!("--exclude {glob}: {e}"))?;
+    }
+    builder.build().map_err(|e| format!("--exclude: {e}"))
+}
+
+/// One path for each real file: that of the lowest rank, then the first by name.
+#[derive(Default)]
+struct Taken {
+    by_real: BTreeMap<PathBuf, (u8, PathBuf)>,
+}
+
+impl Taken {
+    fn add(&mut self, path: PathBuf, rank: u8) {
+        let key = real(&path);
+        let new = (rank, path);
+        match self.by_real.get_mut(&key) {
+            Some(old) if *old <= new => {}
+            Some(old) => *old = new,
+            None => {
+                self.by_real.insert(key, new);
+            }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! Whether owners or modes moved from a command to a COPY and are the same at the end of the stage.
+//!
+//! Both sides are simulated. What lies in the stage is a list of things: what each COPY brings, each folder that WORKDIR or a COPY
+//! makes, what each command writes, what the base has. A `chown` covers a thing, or a part of it, or may reach into it. In the end
+//! each thing must have the same owner on both sides, whether that came from a flag or from a command.
+
+use std::collections::BTreeMap;
+
+use super::{Alignment, Fault, Pair, View, fault, lower};
+use crate::{
+    context::FileKind,
+    facts::{Owner, State, covers, join, parent},
+    knowledge::Class,
+    pass::Assumption,
+};
+use lower::{Copy, Exec, Op, Stage};
+
+/// The two attributes of a file that a COPY flag sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Attribute {
+    Owner,
+    Mode,
+}
+
+/// Something in the image whose attribute is followed.
+struct Thing {
+    path: String,
+    /// Whether it goes on below its path.
+    below: bool,
+    /// Whether it is not known to be at its path at all: what a command wrote that is not understood.
+    anywhere: bool,
+    /// What it is at first, then what reached a part of it.
+    value: String,
+    parts: Vec<String>,
+}
+
+/// `chown -R app:app /app`, read.
+struct Change {
+    recursive: bool,
+    value: String,
+    paths: Vec<String>,
+}
+
+pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let (removed, added) = (pair.removed(alignment), pair.added(alignment));
+    let copies = |ops: &[&Op]| -> Vec<Copy> {
+        ops.iter().filter_map(|o| if let Op::Copy(c) = o { Some(c.clone()) } else { None }).collect()
+    };
+    let (old_copies, new_copies) = (copies(&removed), copies(&added));
+    if old_copies.len() != new_copies.len() || !old_copies.iter().zip(&new_copies).all(|(a, b)| a.is_same_but_owner_and_mode(b)) {
+        return fault("V2", "a COPY differs in more than owner and mode");
+    }
+    for (op, side) in removed.iter().map(|o| (o, pair.old)).chain(added.iter().map(|o| (o, pair.new))) {
+        match op {
+            Op::Copy(_) => {}
+            Op::Exec(e) if attribute_of(side, e).is_some() => {}
+            op => return fault("V2", format!("this is no change of owner or mode: {op}")),
+        }
+    }
+    for op in &added {
+        if let Op::Exec(e) = op && change(pair.new, e).is_some_and(|(_, c)| c.recursive) {
+            return fault("V4", format!("a recursive change is new: {}", e.unit));
+        }
+    }
+    for copy in &new_copies {
+        if copy.is_add && !brings_folders_only(pair.new, copy) {
+            return fault("V4", "ADD may unpack an archive, whose owners depend on the builder");
+        }
+    }
+    nothing_looks(pair, &old_copies)?;
+    for attribute in [Attribute::Owner, Attribute::Mode] {
+        let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
+        let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
+        for (key, a) in &old {
+            let b = new.get(key);
+            if b.is_none_or(|b| (&a.value, &a.parts) != (&b.value, &b.parts)) {
+                let show = |t: &Thing| format!("{} {}", t.value, t.parts.join(" ")).trim().to_owned();
+                let what = if attribute == Attribute::Owner { "owner" } else { "mode" };
+                let after = b.map_or_else(|| "nothing".to_owned(), show);
+                return fault("V4", format!("the {what} of {} ({key}) was {} and becomes {after}", a.path, show(a)));
+            }
+        }
+        if let Some((key, _)) = new.iter().find(|(k, _)| !old.contains_key(*k)) {
+            return fault("V4", format!("this is new: {key}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a unit is a chown, chgrp or chmod of paths that are known.
+fn attribute_of(view: &View, exec: &Exec) -> Option<Attribute> {
+    change(view, exec).map(|(a, _)| a)
+}
+
+fn words(view: &View, exec: &Exec) -> Option<Vec<String>> {
+    let run = view.facts.run(exec.at)?;
+    let text = crate::syntax::Joined::of(exec.unit.as_bytes());
+    let script = crate::shell::parse(&text, run.shell?.dialect);
+    match script.and_list()?.as_slice() {
+        [one] => match &one.kind {
+            crate::shell::NodeKind::Simple(s) if s.assigns.is_empty() && s.redirects.is_empty() => view.facts.argv_in(&script, exec.at, s),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn change(view: &View, exec: &Exec) -> Option<(Attribute, Change)> {
+    let argv = words(view, exec)?;
+    let attribute = match argv.first()?.rsplit('/').next()? {
+        "chown" | "chgrp" => Attribute::Owner,
+        "chmod" => Attribute::Mode,
+        _ => return None,
+    };
+    let state = view.facts.before(exec.at)?;
+    let mut operands = Vec::new();
+    let mut recursive = false;
+    for word in &argv[1..] {
+        match word.as_str() {
+            "--recursive" => recursive = true,
+            "--no-dereference" | "--quiet" | "--silent" | "--verbose" | "--changes" => {}
+            w if w.starts_with("--") => return None,
+            w if w.starts_with('-') && w.len() > 1 && w[1..].chars().all(|c| "Rhvcf".contains(c)) => recursive |= w.contains('R'),
+            w if w.starts_with('-') && attribute == Attribute::Owner => return None,
+            w => operands.push(w.to_owned()),
+        }
+    }
+    if operands.len() < 2 {
+        return None;
+    }
+    let spec = operands.remove(0);
+    let paths = operands
+        .iter()
+        .map(|p| if p.contains(['*', '?', '[']) { None } else if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) })
+        .collect::<Option<Vec<String>>>()?;
+    let value = match attribute {
+        Attribute::Owner if argv[0].ends_with("chgrp") => format!("*:{}", id(state.accounts.group_id(&spec), &spec)),
+        Attribute::Owner => owner_of_chown(state, &spec),
+        Attribute::Mode => mode(&spec),
+    };
+    Some((attribute, Change { recursive, value, paths }))
+}
+
+fn id(owner: Option<Owner>, text: &str) -> String {
+    match owner {
+        Some(Owner::Number(n)) => n.to_string(),
+        Some(Owner::Name(name)) => name,
+        None => format!("?{text}"),
+    }
+}
+
+/// What chown(1) makes of a spec: `user:group`, with `*` for what stays.
+fn owner_of_chown(state: &State, spec: &str) -> String {
+    let accounts = &state.accounts;
+    match spec.split_once(':') {
+        None => format!("{}:*", id(accounts.user_id(spec), spec)),
+        Some((user, "")) => {
+            let group = accounts.user(user).and_then(|u| u.group.clone());
+            format!("{}:{}", id(accounts.user_id(user), user), named(accounts, group).unwrap_or_else(|| format!("?login of {user}")))
+        }
+        Some(("", group)) => format!("*:{}", id(accounts.group_id(group), group)),
+        Some((user, group)) => format!("{}:{}", id(accounts.user_id(user), user), id(accounts.group_id(group), group)),
+    }
+}
+
+fn named(accounts: &crate::facts::Accounts, owner: Option<Owner>) -> Option<String> {
+    Some(match owner? {
+        Owner::Number(n) => n.to_string(),
+        Owner::Name(n) => accounts.group(&n).and_then(|g| g.id).map_or(n, |n| n.to_string()),
+    })
+}
+
+/// What BuildKit makes of a `--chown` (semantics B.1.5): `user:group`. An unknown name is root there, without a word: a fault here.
+fn owner_of_copy(state: &State, spec: &str) -> Result<String, Fault> {
+    let accounts = &state.accounts;
+    let known = |owner: Option<Owner>, text: &str| match owner {
+        Some(owner) => Ok(id(Some(owner), text)),
+        None => fault("V4", format!("`{text}` may not exist where --chown={spec} stands, and would be root without a word")),
+    };
+    match spec.split_once(':') {
+        None => {
+            let user = known(accounts.user_id(spec), spec)?;
+            if spec.parse::<u32>().is_ok() {
+                return Ok(format!("{user}:{user}"));
+            }
+            match named(accounts, accounts.user(spec).and_then(|u| u.group.clone())) {
+                Some(group) => Ok(format!("{user}:{group}")),
+                None => fault("V4", format!("the login group of {spec} is not known")),
+            }
+        }
+        Some((user, group)) => Ok(format!("{}:{}", known(accounts.user_id(user), user)?, known(accounts.group_id(group), group)?)),
+    }
+}
+
+/// A mode without leading zeros.
+fn mode(text: &str) -> String {
+    let octal = text.chars().all(|c| c.is_digit(8));
+    if octal { text.trim_start_matches('0').to_owned() } else { text.to_owned() }
+}
+
+/// V3: nothing between a COPY whose flag is new and the end of the stage's old changes may look at owners or modes there.
+fn nothing_looks(pair: &Pair, copies: &[Copy]) -> Result<(), Fault> {
+    let ops = &pair.old_ops.ops;
+    let Some(last) = ops.iter().rposition(|o| matches!(o, Op::Exec(e) if attribute_of(pair.old, e).is_some())) else {
+        return Ok(());
+    };
+    for copy in copies {
+        let Some(first) = ops.iter().position(|o| matches!(o, Op::Copy(c) if c.at == copy.at)) else { continue };
+        for op in &ops[(first + 1).min(last)..last] {
+            if let Op::Exec(e) = op && attribute_of(pair.old, e).is_none() && !is_blind(pair, e, &copy.dst) {
+                return fault("V3", format!("this stands between and may notice the owner or mode: {op}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a command does not care who owns what lies at `path`.
+fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
+    let Some(argv) = words(pair.old, exec).filter(|a| !a.is_empty()) else { return false };
+    let facts = pair.knowledge.command(&argv);
+    let apart = !pair.old.facts.writes(exec.at).may_meet(path);
+    match facts.class {
+        Class::Packages | Class::Index | Class::Cleanup => apart,
+        // root may do all of these whoever the owner is
+        Class::Config => {
+            apart || matches!(argv[0].as_str(), "mkdir" | "ln" | "touch" | "rm" | "echo" | "useradd" | "adduser" | "groupadd" | "addgroup")
+                && pair.old.facts.before(exec.at).and_then(State::is_root) == Some(true)
+        }
+        _ => false,
+    }
+}
+
+fn brings_folders_only(view: &View, copy: &Copy) -> bool {
+    let is_folder = |s: &String| {
+        matches!(s.as_str(), "." | "./" | "/")
+            || view.context.and_then(|c| c.entry(s)).is_some_and(|e| e.kind == FileKind::Dir)
+    };
+    copy.sources.iter().all(is_folder)
+}
+
+/// The things of a stage with their attribute at its end, by a name that both sides share.
+fn simulate(pair: &Pair, view: &View, stage: &Stage, attribute: Attribute) -> Result<BTreeMap<String, Thing>, Fault> {
+    let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new() };
+    sim.add("the base image", "/", true, true, "as it is");
+    let (mut copies, mut commands) = (0, 0);
+    for op in &stage.ops {
+        match op {
+            Op::Dir(dir) => sim.make_folders(&dir.path, "of WORKDIR"),
+            Op::Copy(copy) => {
+                copies += 1;
+                sim.copy(copy, copies)?;
+            }
+            Op::Exec(exec) => match change(view, exec) {
+                Some((a, change)) if a == attribute => sim.change(&change)?,
+                Some(_) => {}
+                None => {
+                    commands += 1;
+                    sim.run(exec, commands);
+                }
+            },
+        }
+    }
+    Ok(sim.things)
+}
+
+struct Simulation<'a> {
+    pair: &'a Pair<'a>,
+    view: &'a View<'a>,
+    attribute: Attribute,
+    things: BTreeMap<String, Thing>,
+}
+
+impl Simulation<'_> {
+    fn add(&mut self, key: &str, path: &str, below: bool, anywhere: bool, value: &str) {
+        let thing = Thing { path: path.to_owned(), below, anywhere, value: value.to_owned(), parts: Vec::new() };
+        self.things.entry(key.to_owned()).or_insert(thing);
+    }
+
+    /// A folder and those above it, as far as they are not there yet.
+    fn make_folders(&mut self, path: &str, value: &str) {
+        let mut at = path;
+        while at != "/" {
+            let key = format!("folder {at}");
+            if !self.things.contains_key(&key) {
+                let value = if self.base_may_have(at) { format!("{value}, or of the base") } else { value.to_owned() };
+                self.add(&key, at, false, false, &value);
+            }
+            at = parent(at);
+        }
+    }
+
+    fn base_may_have(&self, path: &str) -> bool {
+        let assumed = self.pair.claim.assumes.contains(&Assumption::DestinationIsEmpty);
+        !assumed && self.view.facts.base_may_have(self.pair.index, path)
+    }
+
+    fn copy(&mut self, copy: &Copy, n: usize) -> Result<(), Fault> {
+        let state = self.view.facts.before(copy.at);
+        let flag = if self.attribute == Attribute::Owner { &copy.owner } else { &copy.mode };
+        let kept = if copy.from.is_some() || self.attribute == Attribute::Mode { "of the source" } else { "0:0" };
+        let value = match (flag, self.attribute, state) {
+            (None, ..) => kept.to_owned(),
+            (Some(spec), Attribute::Owner, Some(state)) => owner_of_copy(state, spec)?,
+            (Some(spec), ..) => mode(spec),
+        };
+        let files = landings(self.view, copy);
+        // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
+        let folder = match (flag, self.attribute) {
+            (Some(_), Attribute::Owner) => value.clone(),
+            (Some(_), Attribute::Mode) => "of the builder".to_owned(),
+            (None, Attribute::Owner) => "0:0".to_owned(),
+            (None, Attribute::Mode) => "755".to_owned(),
+        };
+        match files {
+            Some(files) => {
+                for file in &files {
+                    self.make_folders(parent(file), &folder);
+                    self.add(&format!("copy {n} of {file}"), file, false, false, &value);
+                }
+            }
+            None => {
+                self.make_folders(&copy.dst, &folder);
+                self.add(&format!("copy {n}"), &copy.dst, true, false, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, exec: &Exec, n: usize) {
+        let writes = self.view.facts.unit_writes(exec.at, &exec.unit);
+        for write in writes.known() {
+            self.make_folders(parent(&write.path), "of a command");
+            self.add(&format!("command {n} at {}", write.path), &write.path, write.below, false, "of a command");
+        }
+        if !writes.is_known() {
+            self.add(&format!("command {n}"), "/", true, true, "of a command");
+        }
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), Fault> {
+        for path in &change.paths {
+            let base = self.base_may_have(path);
+            for (key, thing) in &mut self.things {
+                if key == "the base image" && !base {
+                    continue;
+                }
+                let reaches = thing.anywhere
+                    || covers(path, &thing.path) && (change.recursive || path == &thing.path)
+                    || thing.below && covers(&thing.path, path);
+                if !reaches {
+                    continue;
+                }
+                let whole = !thing.anywhere && if thing.below { change.recursive && covers(path, &thing.path) } else { true };
+                if whole {
+                    thing.value = merged(&thing.value, &change.value);
+                    thing.parts.clear();
+                } else {
+                    thing.parts.push(format!("{}{path}={}", if change.recursive { "all of " } else { "" }, change.value));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `new` in the place of `old`, with what `*` keeps.
+fn merged(old: &str, new: &str) -> String {
+    match (old.split_once(':'), new.split_once(':')) {
+        (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
+        (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
+        (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
+        // a symbolic mode builds on what was
+        (_, None) if !new.chars().all(|c| c.is_digit(8)) && old != "of the source" => format!("{old}, then {new}"),
+        _ => new.to_owned(),
+    }
+}
+
+/// Where the files of a COPY land, if all its sources are regular files of the context.
+fn landings(view: &View, copy: &Copy) -> Option<Vec<String>> {
+    let context = view.context.filter(|_| copy.from.is_none())?;
+    let into = copy.into || copy.sources.len() > 1;
+    let mut out = Vec::new();
+    for source in &copy.sources {
+        for path in context.select(source)? {
+            if context.entry(&path)?.kind != FileKind::File {
+                return None;
+            }
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            // a folder that is there already takes the file in
+            let is_folder = into || view.facts.before(copy.at)?.cwd.as_deref() == Some(copy.dst.as_str());
+            out.push(if is_folder { join(&copy.dst, name) } else { copy.dst.clone() });
+        }
+    }
+    (!out.is_empty()).then_some(out)
+}

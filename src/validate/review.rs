@@ -1,0 +1,2 @@
+use super::*;
+pub(super) fn check(pair: &Pair, a: &Alignment) -> Result<(), Fault> { undeclared(pair, a) }
