@@ -385,7 +385,7 @@ pub fn needs_at(
         let message = format!("{} is not in the catalogue", install.ecosystem);
         return Err(Refusal::new(Reason::EcosystemUnknown, message, "split it by hand"));
     };
-    let mut scan = Scan::new(install, context, place, ecosystems, tool)?;
+    let mut scan = Scan::new(install, context, place, tool)?;
     match tool.reader {
         ReaderKind::Bundler => ruby::read(&mut scan)?,
         ReaderKind::Composer => composer::read(&mut scan)?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ecosystems, Guard, Holds, Install, Needs, Place, Takes, Tool, parts};
+use super::{Guard, Holds, Install, Needs, Place, Takes, Tool, parts};
 use crate::context::{Context, FileKind};
 use crate::pass::{Assumption, Level, Reason, Refusal};
 
@@ -10,7 +10,6 @@ use crate::pass::{Assumption, Level, Reason, Refusal};
 pub(super) struct Scan<'a> {
     pub install: &'a Install,
     pub context: &'a Context,
-    pub ecosystems: &'a Ecosystems,
     pub tool: &'a Tool,
     /// The project's folder in the context.
     pub dir: String,
@@ -27,7 +26,6 @@ impl<'a> Scan<'a> {
         install: &'a Install,
         context: &'a Context,
         place: &'a Place,
-        ecosystems: &'a Ecosystems,
         tool: &'a Tool,
     ) -> Result<Scan<'a>, Refusal> {
         let given = install.dir.as_deref().unwrap_or(".");
@@ -50,7 +48,7 @@ impl<'a> Scan<'a> {
         let locked = command.is_some_and(|c| c.locked) || install.has(Takes::Locks);
         let placed = dir.is_some();
         let dir = dir.unwrap_or_default();
-        let mut scan = Scan { install, context, ecosystems, tool, dir, needs, locked, place, placed };
+        let mut scan = Scan { install, context, tool, dir, needs, locked, place, placed };
         scan.read_environment()?;
         scan.read_writes();
         Ok(scan)
