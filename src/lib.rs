@@ -10,6 +10,7 @@ pub mod context;
 pub mod graph;
 pub mod facts;
 pub mod pass;
+pub mod ecosystem;
 pub mod cost;
 pub mod validate;
 #[path = "../passes/mod.rs"]

@@ -1,0 +1,670 @@
+//! Which command lines are installs of dependencies, and what such an install reads of the build context and writes
+//! into it.
+//!
+//! The facts of the tools are data, `knowledge/ecosystems.yaml`; here are the readers of their manifests. A reader refuses
+//! what it does not understand, for an install that lacks a file often succeeds without a word.
+
+mod composer;
+mod dotnet;
+mod go;
+mod maven;
+mod mix;
+mod npm;
+mod pip;
+mod pnpm;
+mod project;
+mod ruby;
+mod scan;
+mod xml;
+mod yarn;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::context::{Carry, Context};
+use crate::pass::{Assumption, Level, Reason, Refusal};
+use scan::Scan;
+
+/// The catalogue: tools by name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Ecosystems(BTreeMap<String, Tool>);
+
+/// One tool of the catalogue. The fields are explained at the head of `knowledge/ecosystems.yaml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Tool {
+    pub source: Vec<String>,
+    pub checked: String,
+    pub vectors: Vec<String>,
+    pub level: CatalogueLevel,
+    pub reader: ReaderKind,
+    pub programs: Vec<String>,
+    #[serde(default)]
+    pub versioned: bool,
+    #[serde(default)]
+    pub slash_options: bool,
+    #[serde(default)]
+    pub python_module: Option<String>,
+    pub commands: BTreeMap<String, Command>,
+    pub options: BTreeMap<String, Takes>,
+    #[serde(default)]
+    pub files: Files,
+    #[serde(default)]
+    pub guards: Vec<GuardEntry>,
+    #[serde(default)]
+    pub environment: BTreeMap<String, Variable>,
+    #[serde(default)]
+    pub fills: Vec<String>,
+    #[serde(default)]
+    pub lifecycle: Vec<String>,
+    #[serde(default)]
+    pub sourceless: Vec<Sourceless>,
+    #[serde(default)]
+    pub settings: Vec<String>,
+}
+
+/// The best level that the measurements behind an entry allow.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CatalogueLevel {
+    Safe,
+    Review,
+}
+
+/// Which reader knows the tool's manifests.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReaderKind {
+    Bundler,
+    Composer,
+    Dotnet,
+    Go,
+    Maven,
+    Mix,
+    Npm,
+    Pip,
+    Pipenv,
+    Pnpm,
+    Poetry,
+    Uv,
+    Yarn,
+    /// No reader: the tool is known, and so is why its install stays where it is.
+    None,
+}
+
+/// A subcommand of a tool.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Command {
+    pub kind: CommandKind,
+    /// It fails rather than change the lock file.
+    #[serde(default)]
+    pub locked: bool,
+    /// It deletes the guarded paths before it writes them.
+    #[serde(default)]
+    pub clears: bool,
+    /// Words other than options may follow it.
+    #[serde(default)]
+    pub operands: bool,
+    /// What is run early, while the command itself stays.
+    #[serde(default)]
+    pub early: Option<String>,
+    /// Options added to the command itself for the early run.
+    #[serde(default)]
+    pub early_options: Vec<String>,
+    /// Why it is refused.
+    #[serde(default)]
+    pub because: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum CommandKind {
+    /// Installs what the manifests ask for.
+    Install,
+    /// Changes a manifest, which a later COPY would restore.
+    Changes,
+    /// Reads more than can be told.
+    Opaque,
+}
+
+/// What an option takes, and what it means.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Takes {
+    /// Nothing.
+    Flag,
+    /// A value, in the same word or in the next.
+    Value,
+    /// A value, in the same word only.
+    Attached,
+    /// A file or folder that is read.
+    Reads,
+    /// A folder that is written.
+    Writes,
+    /// The project's folder.
+    Dir,
+    /// Nothing; the install then fails rather than change the lock file.
+    Locks,
+    /// Nothing; the install then does not follow a lock file.
+    Unlocks,
+    /// Nothing; the project's own scripts are then not run.
+    Scriptless,
+    /// Nothing; the project itself is then not installed.
+    Rootless,
+    /// Nothing; the command then has nothing to do with the folder it runs in.
+    Elsewhere,
+    /// The option is known, and makes the install read more than can be told.
+    Opaque,
+}
+
+/// The files of a tool, relative to the project's folder.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Files {
+    /// All of them.
+    #[serde(default)]
+    pub manifest: Vec<String>,
+    /// The first of them that is there.
+    #[serde(default)]
+    pub lock: Vec<String>,
+    /// Those that are there.
+    #[serde(default)]
+    pub config: Vec<String>,
+}
+
+/// A path, relative to the project's folder, that the install writes and that the context must not bring.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct GuardEntry {
+    pub path: String,
+    /// Holds unless one of these variables has one of these values (`*`: any).
+    #[serde(default)]
+    pub unless: BTreeMap<String, Vec<String>>,
+}
+
+/// What a variable of the environment changes. A name that ends in `*` stands for all that begin so.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Variable {
+    /// Values that change nothing that matters here; `*` for any.
+    #[serde(default)]
+    pub harmless: Vec<String>,
+    /// Values under which the install fails rather than change the lock file.
+    #[serde(default)]
+    pub locks: Vec<String>,
+    /// The value is a folder that the install writes, or a search path whose `bin` folders lie in such ones.
+    #[serde(default)]
+    pub writes: Option<Holds>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    Folder,
+    BinFolders,
+}
+
+/// A command of a manifest's script that reads no source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Sourceless {
+    /// The command, word for word.
+    pub command: String,
+    /// What it reads, if it is there.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// A path that must not be in the context, as the command would then do more.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+/// An install, as it stands in a RUN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// The tool's name in the catalogue.
+    pub ecosystem: String,
+    /// The subcommand as the catalogue writes it: `ci`, `pip install`; empty for none.
+    pub subcommand: String,
+    /// The command, quoted for a shell where a word needs it.
+    pub command: String,
+    /// The options as written, without their separate values.
+    pub options: Vec<String>,
+    /// The folder that an option names as the project's: `--prefix web`.
+    pub dir: Option<String>,
+    /// The words that are no options.
+    pub operands: Vec<String>,
+    /// Options with their meaning and value.
+    pub parsed: Vec<(String, Takes, Option<String>)>,
+    /// The program's path, if it is absolute.
+    pub program: Option<String>,
+}
+
+/// What a command line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recognized {
+    Install(Install),
+    /// An install of a known tool, but not one that can be told the needs of.
+    Refused(Refusal),
+    /// No install that reads the folder it runs in.
+    None,
+}
+
+/// Where an install runs, told in terms of the broad COPY.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    source: String,
+    // Where the source lands in the image; empty if only the working directory is known.
+    target: String,
+    cwd: String,
+    env: BTreeMap<String, String>,
+}
+
+/// What an install reads and writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Files and folders of the context to copy early, context-relative and literal: manifest, lock file, configuration.
+    pub files: Vec<String>,
+    /// What a later COPY must not bring.
+    pub guards: Vec<Guard>,
+    /// Context-relative paths that the install writes.
+    pub writes: Vec<String>,
+    /// Whether the install may change a lock file that the later COPY then restores.
+    pub rewrites_lock: bool,
+    /// A command to run early; the original then stays behind the broad COPY.
+    pub early: Option<String>,
+    /// Folders of the image that `early` may fill with more than the original would: they matter in a stage that ships.
+    pub fills: Vec<String>,
+    pub level: Level,
+    pub assumes: Vec<Assumption>,
+    /// Sentences of the proof.
+    pub evidence: Vec<String>,
+}
+
+/// A path that the install writes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Guard {
+    /// Context-relative; a name if `all_levels`.
+    pub path: String,
+    /// Whether the name is meant at any depth.
+    pub all_levels: bool,
+    /// Whether the install deletes the path before it writes it, so that leaving it out of the context changes nothing.
+    pub cleared: bool,
+}
+
+/// The later COPY may bring what the install wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// Lines for `.dockerignore` that would keep it out.
+    pub missing_ignore_lines: Vec<String>,
+    /// Guarded paths that are in the context now.
+    pub carried: Vec<String>,
+}
+
+impl Ecosystems {
+    /// The catalogue that the program carries.
+    ///
+    /// # Panics
+    /// Never in a built program: a test reads it.
+    pub fn builtin() -> &'static Ecosystems {
+        static BUILTIN: LazyLock<Ecosystems> = LazyLock::new(|| {
+            #[derive(Deserialize)]
+            struct Knowledge {
+                ecosystems: Ecosystems,
+            }
+            let text = include_str!(concat!(env!("OUT_DIR"), "/knowledge.json"));
+            let all: Knowledge = serde_json::from_str(text).expect("the catalogue is checked by a test");
+            all.ecosystems
+        });
+        &BUILTIN
+    }
+
+    /// A catalogue from the value of the key `ecosystems`.
+    ///
+    /// # Errors
+    /// The first field that is unknown, missing or of another type.
+    pub fn from_value(value: &serde_json::Value) -> Result<Ecosystems, String> {
+        Ecosystems::deserialize(value).map_err(|e| e.to_string())
+    }
+
+    /// The tool of that name.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.0.get(name)
+    }
+
+    /// All tools, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tool)> {
+        self.0.iter().map(|(name, tool)| (name.as_str(), tool))
+    }
+
+    /// What the command line `argv` is: the literal words of one simple command, without assignments before it.
+    #[must_use]
+    pub fn recognize(&self, argv: &[String]) -> Recognized {
+        let mut refused = Recognized::None;
+        for (name, tool) in self.iter() {
+            match tool.words_after_program(argv).map(|rest| tool.recognize(name, argv, rest)) {
+                Some(install @ Recognized::Install(_)) => return install,
+                Some(refusal @ Recognized::Refused(_)) if refused == Recognized::None => refused = refusal,
+                Some(_) | None => {}
+            }
+        }
+        refused
+    }
+}
+
+/// What `install` reads. `dir` is the folder of the context ("" for its root) that lies at the command's working directory.
+///
+/// # Errors
+/// Why the install cannot be told from its manifests alone.
+pub fn needs(
+    install: &Install,
+    context: &Context,
+    dir: &str,
+    ecosystems: &Ecosystems,
+) -> Result<Needs, Refusal> {
+    needs_at(install, context, &Place::at(dir), ecosystems)
+}
+
+/// As [`needs`], where absolute paths and the environment count too.
+///
+/// # Errors
+/// Why the install cannot be told from its manifests alone.
+pub fn needs_at(
+    install: &Install,
+    context: &Context,
+    place: &Place,
+    ecosystems: &Ecosystems,
+) -> Result<Needs, Refusal> {
+    let Some(tool) = ecosystems.tool(&install.ecosystem) else {
+        let message = format!("{} is not in the catalogue", install.ecosystem);
+        return Err(Refusal::new(Reason::EcosystemUnknown, message, "split it by hand"));
+    };
+    let mut scan = Scan::new(install, context, place, tool)?;
+    match tool.reader {
+        ReaderKind::Bundler => ruby::read(&mut scan)?,
+        ReaderKind::Composer => composer::read(&mut scan)?,
+        ReaderKind::Dotnet => dotnet::read(&mut scan)?,
+        ReaderKind::Go => go::read(&mut scan)?,
+        ReaderKind::Maven => maven::read(&mut scan)?,
+        ReaderKind::Mix => mix::read(&mut scan)?,
+        ReaderKind::Npm => npm::read(&mut scan)?,
+        ReaderKind::Pip => pip::read(&mut scan)?,
+        ReaderKind::Pipenv => project::read_pipenv(&mut scan)?,
+        ReaderKind::Pnpm => pnpm::read(&mut scan)?,
+        ReaderKind::Poetry => project::read_poetry(&mut scan)?,
+        ReaderKind::Uv => project::read_uv(&mut scan)?,
+        ReaderKind::Yarn => yarn::read(&mut scan)?,
+        ReaderKind::None => {
+            let message = format!("{} has no reader", install.ecosystem);
+            return Err(Refusal::new(Reason::EcosystemUnknown, message, "split it by hand"));
+        }
+    }
+    scan.finish()
+}
+
+/// Whether the broad COPY could lay something over what the install wrote: sentences that say why not.
+///
+/// # Errors
+/// What is, or may come to be, in the context.
+pub fn overlay(needs: &Needs, context: &Context, _dir: &str) -> Result<Vec<String>, Overlay> {
+    let mut evidence = Vec::new();
+    let mut found = Overlay { missing_ignore_lines: Vec::new(), carried: Vec::new() };
+    for guard in &needs.guards {
+        if guard.all_levels && context.keeps_out(&guard.path) {
+            evidence.push(format!("no {} at any depth comes with the context", guard.path));
+            continue;
+        }
+        match context.may_carry(&guard.path) {
+            Carry::No { why } if !guard.all_levels => {
+                evidence.push(format!("{why}, so the later COPY cannot overlay what was installed"));
+                continue;
+            }
+            Carry::Yes => found.carried.push(guard.path.clone()),
+            Carry::No { .. } | Carry::Absent => {}
+        }
+        let line = if guard.all_levels { format!("**/{}", guard.path) } else { guard.path.clone() };
+        found.missing_ignore_lines.push(line);
+    }
+    evidence.dedup();
+    if found.missing_ignore_lines.is_empty() { Ok(evidence) } else { Err(found) }
+}
+
+impl Place {
+    /// The working directory holds the folder `dir` of the context. Absolute paths are then unknown.
+    #[must_use]
+    pub fn at(dir: &str) -> Place {
+        Place { cwd: format!("/{dir}"), ..Place::default() }
+    }
+
+    /// The broad COPY brings the folder `source` of the context to the absolute path `target` of the image; the command
+    /// runs in `cwd` (absolute) with the variables `env`.
+    #[must_use]
+    pub fn new(source: &str, target: &str, cwd: &str, env: &[(String, String)]) -> Place {
+        Place {
+            source: source.trim_matches('/').trim_start_matches("./").to_string(),
+            target: target.to_string(),
+            cwd: cwd.to_string(),
+            env: env.iter().cloned().collect(),
+        }
+    }
+
+    /// The path of the context that lies at `path` of the image, relative to the working directory or absolute. None if
+    /// the COPY brings nothing there. The second field says whether the folder above the source is meant.
+    fn locate(&self, path: &str) -> Option<String> {
+        let absolute = path.starts_with('/');
+        if absolute && self.target.is_empty() {
+            return None;
+        }
+        let whole = if absolute { parts(path)? } else { parts(&format!("{}/{path}", self.cwd))? };
+        let target = parts(&self.target)?;
+        let inside = whole.strip_prefix(target.as_slice())?;
+        let mut out = parts(&self.source)?;
+        out.extend(inside.iter().cloned());
+        Some(out.join("/"))
+    }
+}
+
+impl Tool {
+    // The words after the program, if the program is this tool.
+    fn words_after_program<'a>(&self, argv: &'a [String]) -> Option<&'a [String]> {
+        let (program, rest) = argv.split_first()?;
+        let name = program.rsplit('/').next()?;
+        let bare = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_string();
+        let known = |name: &str| self.programs.iter().any(|p| p == name);
+        if known(program) || known(name) || (self.versioned && known(&bare(name))) {
+            return Some(rest);
+        }
+        let module = self.python_module.as_deref()?;
+        let [flag, word, rest @ ..] = rest else { return None };
+        (bare(name) == "python" && flag == "-m" && word == module).then_some(rest)
+    }
+
+    fn recognize(&self, name: &str, argv: &[String], rest: &[String]) -> Recognized {
+        let words = self.read_words(rest);
+        if words.parsed.iter().any(|(_, takes, _)| *takes == Takes::Elsewhere) {
+            return Recognized::None;
+        }
+        // The longest subcommand that the words begin with.
+        let matching = |key: &&String| {
+            let key: Vec<&str> = key.split_whitespace().collect();
+            key.len() <= words.operands.len() && key.iter().zip(&words.operands).all(|(a, b)| a == b)
+        };
+        let Some(key) = self.commands.keys().filter(matching).max_by_key(|key| key.len()) else {
+            return Recognized::None;
+        };
+        let command = &self.commands[key];
+        let operands = words.operands[key.split_whitespace().count()..].to_vec();
+        if key.is_empty() && !operands.is_empty() {
+            return Recognized::None;
+        }
+        let written = quoted(argv);
+        let refuse = |reason, message: String, unlock: &str| {
+            Recognized::Refused(Refusal::new(reason, message, unlock.to_string()))
+        };
+        let unlock = "copy what it reads and run it before the broad COPY by hand";
+        match command.kind {
+            CommandKind::Install => {}
+            CommandKind::Changes | CommandKind::Opaque => {
+                let because = command.because.as_deref().unwrap_or("reads more than its manifests");
+                return refuse(Reason::ManifestUnsuited, format!("`{written}` {because}"), unlock);
+            }
+        }
+        if let Some(option) = words.unknown {
+            let message = format!("the option {option} of `{written}` is not in the catalogue");
+            return refuse(Reason::EcosystemUnknown, message, unlock);
+        }
+        if let Some((option, ..)) = words.parsed.iter().find(|(_, takes, _)| *takes == Takes::Opaque) {
+            let message = format!("the option {option} makes `{written}` read more than its manifests");
+            return refuse(Reason::ManifestUnsuited, message, unlock);
+        }
+        if !command.operands && !operands.is_empty() {
+            let message =
+                format!("`{written}` adds {} to the manifest, which a later COPY would restore", operands[0]);
+            return refuse(Reason::ManifestUnsuited, message, "add it to the manifest in the repository");
+        }
+        let program = &argv[0];
+        if program.contains('/') && !program.starts_with('/') && !self.programs.contains(program) {
+            let message = format!("{program} is a program of the folder that it runs in");
+            return refuse(Reason::EcosystemUnknown, message, "run the tool by its name");
+        }
+        let dir = words.parsed.iter().find(|(_, takes, _)| *takes == Takes::Dir);
+        let install = Install {
+            ecosystem: name.to_string(),
+            subcommand: key.clone(),
+            command: written,
+            options: words.options,
+            dir: dir.and_then(|(_, _, value)| value.clone()),
+            operands,
+            parsed: words.parsed,
+            program: program.starts_with('/').then(|| program.clone()),
+        };
+        if self.reader == ReaderKind::Pip {
+            return pip::recognize(install);
+        }
+        Recognized::Install(install)
+    }
+
+    fn read_words(&self, rest: &[String]) -> Words {
+        let mut out = Words::default();
+        let mut words = rest.iter();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                out.operands.extend(words.cloned());
+                break;
+            }
+            let slash = self.slash_options && word.starts_with('/') && word.contains(':');
+            if !(slash || (word.starts_with('-') && word.len() > 1)) {
+                out.operands.push(word.clone());
+                continue;
+            }
+            out.options.push(word.clone());
+            let Some((name, takes, attached)) = self.option(word) else {
+                out.unknown.get_or_insert_with(|| word.clone());
+                continue;
+            };
+            let needs_word = matches!(takes, Takes::Value | Takes::Reads | Takes::Writes | Takes::Dir);
+            let value = match attached {
+                Some(value) => Some(value),
+                None if needs_word => words.next().cloned(),
+                None => None,
+            };
+            if needs_word && value.is_none() {
+                out.unknown.get_or_insert_with(|| word.clone());
+            }
+            out.parsed.push((name, takes, value));
+        }
+        out
+    }
+
+    // An option's name, meaning and attached value.
+    fn option(&self, word: &str) -> Option<(String, Takes, Option<String>)> {
+        if let Some(takes) = self.options.get(word) {
+            return Some((word.to_string(), *takes, None));
+        }
+        if let Some(at) = word.find(['=', ':']) {
+            let (name, value) = (&word[..at], &word[at + 1..]);
+            if let Some(takes) = self.options.get(name) {
+                // A flag that is switched off means something else.
+                let off = matches!(value, "false" | "0" | "no");
+                let plain = matches!(takes, Takes::Flag | Takes::Value | Takes::Attached);
+                return (plain || !off).then(|| (name.to_string(), *takes, Some(value.to_string())));
+            }
+        }
+        if word.starts_with("--") || !word.is_char_boundary(2) {
+            return None;
+        }
+        let (short, value) = word.split_at(2);
+        match self.options.get(short)? {
+            Takes::Flag
+                if value.chars().all(|c| self.options.get(&format!("-{c}")) == Some(&Takes::Flag)) =>
+            {
+                Some((short.to_string(), Takes::Flag, None))
+            }
+            Takes::Value | Takes::Attached | Takes::Reads | Takes::Writes | Takes::Dir => {
+                Some((short.to_string(), self.options[short], Some(value.to_string())))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Install {
+    /// Whether an option with that meaning is given.
+    #[must_use]
+    pub fn has(&self, takes: Takes) -> bool {
+        self.parsed.iter().any(|(_, t, _)| *t == takes)
+    }
+
+    /// The values of the options with that meaning.
+    pub fn values(&self, takes: Takes) -> impl Iterator<Item = (&str, &str)> {
+        let of = move |(name, t, value): &'_ (String, Takes, Option<String>)| {
+            *t == takes && value.is_some() && !name.is_empty()
+        };
+        self.parsed
+            .iter()
+            .filter(move |option| of(option))
+            .filter_map(|(name, _, value)| Some((name.as_str(), value.as_deref()?)))
+    }
+}
+
+#[derive(Default)]
+struct Words {
+    operands: Vec<String>,
+    options: Vec<String>,
+    parsed: Vec<(String, Takes, Option<String>)>,
+    unknown: Option<String>,
+}
+
+/// The parts of a path without `.` and with `..` resolved; None if it leaves the root.
+fn parts(path: &str) -> Option<Vec<String>> {
+    let mut out: Vec<String> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                out.pop()?;
+            }
+            part => out.push(part.to_string()),
+        }
+    }
+    Some(out)
+}
+
+/// The words as one command line, quoted where a POSIX shell needs it.
+fn quoted(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+^~".contains(c);
+    let word = |word: &String| {
+        let tilde = word.starts_with('~');
+        if !word.is_empty() && !tilde && word.chars().all(plain) {
+            return word.clone();
+        }
+        format!("'{}'", word.replace('\'', r"'\''"))
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
