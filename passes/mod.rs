@@ -2,9 +2,11 @@
 use crate::pass::Pass;
 
 mod merge_runs;
+mod split_dependency_copy;
 
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
     &merge_runs::MergeRuns,
+    &split_dependency_copy::SplitDependencyCopy,
 ];

@@ -158,7 +158,7 @@ fn recognized(input: &Input, at: usize) -> Option<Recognized> {
 fn split<'a>(input: &Input<'a>, stage: &Stage, at: usize, end: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
     let ins = &input.file.instructions[at];
     let installs: Vec<usize> = (at + 1..end).filter(|i| recognized(input, *i).is_some()).collect();
-    let Some(&first) = installs.first() else { return opaque(input, at, end) };
+    let Some(&first) = installs.first() else { return opaque(input, stage, at) };
     let fail = |refusal: Refusal| (first, refusal);
     let refuse = |reason, message: &str, unlock: &str| Err((first, Refusal::new(reason, message, unlock)));
     // a COPY that does not lie before the first install alone is for its own turn
@@ -258,8 +258,11 @@ fn already(input: &Input, stage: &Stage, at: usize, install: usize) -> bool {
 }
 
 /// C.7 R5: no install that is known, but a RUN that looks like one.
-fn opaque<'a>(input: &Input<'a>, at: usize, end: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
-    for i in at + 1..end {
+fn opaque<'a>(input: &Input<'a>, stage: &Stage, at: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
+    if (stage.body.start..at).any(|i| recognized(input, i).is_some()) {
+        return Ok(None);
+    }
+    for i in at + 1..stage.body.end {
         let build = |c: &crate::facts::Call| matches!(c.known.class, Class::Build | Class::Install | Class::Unknown);
         if let Some(call) = input.facts.calls(i).iter().find(|c| build(c)) {
             let command = call.argv.as_ref().map_or_else(|| "a command with unknown words".to_owned(), |a| format!("`{}`", a.join(" ")));
@@ -303,7 +306,7 @@ fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal
         return opaque("a RUN cannot be read completely, and may read the sources");
     };
     let Some(list) = script.and_list() else {
-        return sequence(input, broad, at);
+        return sequence(input, at);
     };
     let mut dir = cwd;
     let mut installs = Vec::new();
@@ -361,9 +364,8 @@ fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal
     Ok(Some(Found { at, elements: (!whole).then_some(early), installs }))
 }
 
-/// A RUN that is no list joined by `&&`: `pip install -U pip; pip install -r requirements.txt`. It moves as a whole or not at all.
-fn sequence(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal> {
-    let _ = (broad, at);
+/// A RUN that is no list joined by `&&`.
+fn sequence(input: &Input, at: usize) -> Result<Option<Found>, Refusal> {
     let message = if recognized(input, at).is_some() {
         "the install stands in a condition or a sequence of commands"
     } else {

@@ -343,6 +343,16 @@ impl Ecosystems {
         self.0.iter().map(|(name, tool)| (name.as_str(), tool))
     }
 
+    /// Whether a file of that name is a manifest, a lock file or configuration of one of the tools.
+    #[must_use]
+    pub fn is_manifest(&self, name: &str) -> bool {
+        let is = |pattern: &String| {
+            let pattern = pattern.rsplit('/').next().unwrap_or(pattern);
+            crate::context::go_match(pattern, name).unwrap_or(false)
+        };
+        self.0.values().any(|t| t.files.manifest.iter().chain(&t.files.lock).chain(&t.files.config).any(is))
+    }
+
     /// What the command line `argv` is: the literal words of one simple command, without assignments before it.
     #[must_use]
     pub fn recognize(&self, argv: &[String]) -> Recognized {

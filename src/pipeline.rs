@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     context::Context,
     cost::{self, Rebuild},
+    ecosystem::Ecosystems,
     edit::{Change, EditSet, Edits, RepoPath, Span},
     facts::Facts,
     graph::Graph,
@@ -317,7 +318,7 @@ impl Work {
             let old =
                 View { file: version.file, graph: version.graph, facts: version.facts, context: old.as_deref() };
             let new = View { file: &file, graph: &graph, facts: &facts, context: new.as_deref() };
-            let claim = Claim { effects: &rewrite.effects, assumes: &rewrite.assumes };
+            let claim = Claim { effects: &rewrite.effects, assumes: &rewrite.assumes, level: rewrite.level };
             validate(&old, &new, claim, version.request.knowledge)?;
         }
         Ok((text, contexts, files))
@@ -350,7 +351,7 @@ impl Work {
 
     fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
         let rebuild = (self.text != unit.text).then(|| {
-            let is_manifest = |_: &str| false;
+            let is_manifest = |name: &str| Ecosystems::builtin().is_manifest(name);
             cost::rebuild(&self.input, &syntax::parse(&self.text), &unit.options, &is_manifest)
         });
         Plan {

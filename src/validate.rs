@@ -12,7 +12,7 @@ use crate::{
     facts::Facts,
     graph::{Base, Graph},
     knowledge::Knowledge,
-    pass::{Assumption, Effect},
+    pass::{Assumption, Effect, Level},
     syntax::Dockerfile,
 };
 
@@ -40,6 +40,7 @@ pub struct View<'a> {
 pub struct Claim<'a> {
     pub effects: &'a [Effect],
     pub assumes: &'a [Assumption],
+    pub level: Level,
 }
 
 /// Why a rewrite is not what it promised.

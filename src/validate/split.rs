@@ -1,2 +1,311 @@
-use super::*;
-pub(super) fn check(pair: &Pair, a: &Alignment) -> Result<(), Fault> { undeclared(pair, a) }
+//! Whether an install that moved before the sources still reads all that it read, and keeps what it wrote.
+//!
+//! Only two kinds of operation may be new: COPYs that bring a part of what a later COPY brings, to the same places, and a command
+//! that the catalogue names as the early half of an install. Only a COPY of a folder of the context may move, down, and only
+//! over what does not look at it, or over installs whose manifests the new COPYs bring.
+
+use super::{Alignment, Fault, Pair, align::same, fault, lower};
+use crate::{
+    context::{Context, FileKind},
+    ecosystem::{Ecosystems, Needs, Place, Recognized, needs_at, overlay},
+    facts::{covers, join, parent},
+    knowledge::{Class, Paths},
+    pass::{Effect, Level},
+    shell::NodeKind,
+};
+use lower::{Copy, Exec, Op};
+
+pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let Some(context) = pair.new.context else { return fault("V4", "a split without a build context") };
+    let (old, new) = (&pair.old_ops.ops, &pair.new_ops.ops);
+    // where each old operation stands now
+    let mut place: Vec<Option<usize>> = vec![None; old.len()];
+    for (i, j) in &alignment.kept {
+        place[*i] = Some(*j);
+    }
+    let mut fresh = alignment.added.clone();
+    for i in &alignment.removed {
+        let Some(k) = fresh.iter().position(|j| same(pair.old_ops, &old[*i], pair.new_ops, &new[*j])) else {
+            return fault("V2", format!("this is gone or differs: {}", old[*i]));
+        };
+        place[*i] = Some(fresh.remove(k));
+    }
+    let moved: Vec<usize> = place.iter().copied().flatten().collect();
+    let mut parts: Vec<(usize, &Copy)> = Vec::new();
+    let mut early: Vec<(usize, &Exec)> = Vec::new();
+    for j in fresh {
+        match &new[j] {
+            Op::Copy(copy) => parts.push((j, copy)),
+            Op::Exec(exec) if declares(pair, |e| matches!(e, Effect::CommandAdded { command } if *command == exec.unit)) => {
+                early.push((j, exec));
+            }
+            op => return fault("V2", format!("this is new: {op}")),
+        }
+    }
+    let side = Side { pair, context, parts };
+    for (j, part) in &side.parts {
+        side.is_part(*j, part)?;
+    }
+    for (j, exec) in &early {
+        side.is_early(*j, exec)?;
+    }
+    for i in 0..moved.len() {
+        for k in i + 1..moved.len() {
+            if moved[i] > moved[k] {
+                side.may_cross(&old[i], &old[k], moved[k])?;
+            }
+        }
+    }
+    side.ignores_are_harmless()
+}
+
+fn declares(pair: &Pair, f: impl Fn(&Effect) -> bool) -> bool {
+    pair.claim.effects.iter().any(f)
+}
+
+struct Side<'a> {
+    pair: &'a Pair<'a>,
+    context: &'a Context,
+    /// The new COPYs, with their places.
+    parts: Vec<(usize, &'a Copy)>,
+}
+
+impl Side<'_> {
+    /// V4: a new COPY brings what a later one brings too, to the same place and with the same owner and mode.
+    fn is_part(&self, at: usize, part: &Copy) -> Result<(), Fault> {
+        let later = self.pair.new_ops.ops[at + 1..].iter().filter_map(|o| if let Op::Copy(c) = o { Some(c) } else { None });
+        for source in &part.sources {
+            let Some(lands) = self.landing(part, source) else {
+                return fault("V4", format!("{source} is not in the build context, or is a pattern"));
+            };
+            let covered = later.clone().any(|c| {
+                (&c.from, &c.owner, &c.mode, &c.flags) == (&None, &part.owner, &part.mode, &part.flags)
+                    && folder(self.context, c).is_some_and(|f| through(&f, &c.dst, source).as_deref() == Some(&lands))
+            });
+            if part.from.is_some() || !covered {
+                return fault("V4", format!("no later COPY brings {source} to {lands} in the same way"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a source of a new COPY lands: a file below the destination, the contents of a folder in it.
+    fn landing(&self, part: &Copy, source: &str) -> Option<String> {
+        let name = source.trim_start_matches("./").trim_end_matches('/');
+        let entry = self.context.entry(name)?;
+        match entry.kind {
+            FileKind::Dir => Some(part.dst.clone()),
+            _ if part.into => Some(join(&part.dst, name.rsplit('/').next()?)),
+            _ => None,
+        }
+    }
+
+    /// An early command is the one that the catalogue has for an install further down.
+    fn is_early(&self, at: usize, exec: &Exec) -> Result<(), Fault> {
+        let broad = self.pair.new_ops.ops[at + 1..].iter().find_map(|o| self.as_broad(o));
+        let Some((_, source, target)) = broad else { return fault("V2", format!("no COPY follows the early {}", exec.unit)) };
+        let later = self.pair.new_ops.ops[at + 1..].iter().filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
+        for install in later {
+            let Ok(needs) = self.needs(install, &source, &target) else { continue };
+            if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
+                for n in &needs {
+                    self.has_manifests(n, &source, &target, at)?;
+                }
+                return self.level_fits(&needs);
+            }
+        }
+        fault("V2", format!("no install needs the early {}", exec.unit))
+    }
+
+    /// V3: `before` stood before `after` and now stands behind it, at `place`.
+    fn may_cross(&self, before: &Op, after: &Op, place: usize) -> Result<(), Fault> {
+        let Some((copy, source, target)) = self.as_broad(before) else {
+            return fault("V3", format!("this moved below what may depend on it: {before}"));
+        };
+        match after {
+            Op::Dir(dir) => {
+                // a folder that a COPY made stays as it is, so one of the new COPYs must make it
+                let made = self.parts.iter().any(|(j, p)| *j < place && covers(&dir.path, &p.dst));
+                let apart = !covers(&target, &dir.path) && !covers(&dir.path, &target);
+                if made || apart { Ok(()) } else { fault("V4", format!("WORKDIR {} would make what COPY made", dir.path)) }
+            }
+            Op::Copy(c) => fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst)),
+            Op::Exec(exec) if self.is_blind(exec, &target) => Ok(()),
+            Op::Exec(exec) => {
+                let needs = self.needs(exec, &source, &target)?;
+                for n in &needs {
+                    self.has_manifests(n, &source, &target, place)?;
+                    if let Err(found) = overlay(n, self.context, "") {
+                        let lines = found.missing_ignore_lines.join(", ");
+                        return fault("V4", format!("the COPY may lay {lines} over what `{}` wrote", exec.unit));
+                    }
+                }
+                self.level_fits(&needs)
+            }
+        }
+    }
+
+    fn level_fits(&self, needs: &[Needs]) -> Result<(), Fault> {
+        let enough = needs.iter().all(|n| n.level >= self.pair.claim.level);
+        if enough { Ok(()) } else { fault("V4", "the install is not proved to be the same each time") }
+    }
+
+    /// A COPY of one folder of the context: that folder, and where it lands.
+    fn as_broad<'b>(&self, op: &'b Op) -> Option<(&'b Copy, String, String)> {
+        let Op::Copy(copy) = op else { return None };
+        Some((copy, folder(self.context, copy)?, copy.dst.clone()))
+    }
+
+    /// What the installs of a unit read; an error if it does anything else.
+    fn needs(&self, exec: &Exec, source: &str, target: &str) -> Result<Vec<Needs>, Fault> {
+        let opaque = || fault("V3", format!("this may read the sources: {}", exec.unit));
+        let facts = self.pair.old.facts;
+        let at = exec.at_in(self.pair.old_ops);
+        let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return opaque() };
+        let mut cwd = state.cwd.clone();
+        let argvs = if run.form == crate::facts::Form::Exec {
+            vec![self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect()]
+        } else {
+            let Some(kind) = run.shell else { return opaque() };
+            let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), kind.dialect);
+            let Some(list) = script.and_list() else { return opaque() };
+            let argv = |n: &&crate::shell::Node| match &n.kind {
+                NodeKind::Simple(s) => facts.argv_in(&script, at, s).filter(|a| !a.is_empty()),
+                _ => None,
+            };
+            match list.iter().map(argv).collect::<Option<Vec<Vec<String>>>>() {
+                Some(argvs) => argvs,
+                None => return opaque(),
+            }
+        };
+        let known = |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
+        let env: Vec<(String, String)> = state.variables.iter().filter_map(known).collect();
+        let mut out = Vec::new();
+        for argv in argvs {
+            if argv[0] == "cd" {
+                cwd = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) });
+                continue;
+            }
+            match Ecosystems::builtin().recognize(&argv) {
+                Recognized::Install(install) => {
+                    let Some(cwd) = cwd.as_deref() else { return opaque() };
+                    match needs_at(&install, self.context, &Place::new(source, target, cwd, &env), Ecosystems::builtin()) {
+                        Ok(needs) => out.push(needs),
+                        Err(refusal) => return fault("V3", format!("`{}`: {}", install.command, refusal.message)),
+                    }
+                }
+                _ if self.blind_command(&argv, cwd.as_deref(), target) => {}
+                _ => return opaque(),
+            }
+        }
+        if out.is_empty() { opaque() } else { Ok(out) }
+    }
+
+    /// Each file that an install reads is there before it, by one of the new COPYs.
+    fn has_manifests(&self, needs: &Needs, source: &str, target: &str, place: usize) -> Result<(), Fault> {
+        for file in &needs.files {
+            let lands = through(source, target, file);
+            let brought = self.parts.iter().filter(|(j, _)| *j < place).any(|(_, part)| {
+                part.sources.iter().any(|s| {
+                    let s = s.trim_start_matches("./").trim_end_matches('/');
+                    let landing = self.landing(part, s);
+                    (s == file && landing == lands)
+                        || file.strip_prefix(&format!("{s}/")).is_some_and(|rest| landing.map(|l| join(&l, rest)) == lands)
+                })
+            });
+            if !brought {
+                return fault("V3", format!("the install reads {file}, which only comes later"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a unit neither reads nor writes where the COPY lands.
+    fn is_blind(&self, exec: &Exec, target: &str) -> bool {
+        let facts = self.pair.old.facts;
+        let at = exec.at_in(self.pair.old_ops);
+        let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return false };
+        let Some(kind) = run.shell.filter(|_| run.form == crate::facts::Form::Shell) else { return false };
+        let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), kind.dialect);
+        let commands = script.commands();
+        let redirects = commands.iter().any(|c| !c.simple.redirects.is_empty());
+        let known = commands.iter().all(|c| {
+            let argv = facts.argv_in(&script, at, c.simple);
+            argv.is_some_and(|a| !a.is_empty() && self.blind_command(&a, state.cwd.as_deref(), target))
+        });
+        script.error().is_none() && !commands.is_empty() && !redirects && known
+    }
+
+    fn blind_command(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
+        let known = self.pair.knowledge.command(argv);
+        let by_name = argv.iter().skip(1).all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'));
+        let apart = |paths: &Paths| match paths {
+            Paths::None => true,
+            Paths::Everything => false,
+            Paths::Some(paths) => paths.iter().all(|p| {
+                let p = p.trim_end_matches("/**");
+                let path = if p.starts_with('/') { Some(join("/", p)) } else { cwd.map(|c| join(c, p)) };
+                path.is_some_and(|p| !covers(&p, target) && !covers(target, &p))
+            }),
+        };
+        match known.class {
+            Class::Index | Class::Cleanup => true,
+            Class::Packages => by_name,
+            Class::Install => {
+                let named = !argv.iter().any(|w| matches!(w.as_str(), "." | "-e" | "-r" | "-c"));
+                by_name && named && Ecosystems::builtin().recognize(argv) == Recognized::None
+            }
+            Class::Config => apart(&known.reads) && apart(&known.writes) && apart(&known.deletes),
+            Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
+        }
+    }
+
+    /// A new line of the ignore file changes what every COPY brings: at safe it may only leave out what is not there, or what the
+    /// install deletes first.
+    fn ignores_are_harmless(&self) -> Result<(), Fault> {
+        let Some(before) = self.pair.old.context.filter(|_| self.pair.claim.level == Level::Safe) else { return Ok(()) };
+        for effect in self.pair.claim.effects {
+            if let Effect::ContextNarrowed { line } = effect {
+                let path = line.trim_start_matches("**/");
+                let tracked = before.entry(path).is_some_and(|e| e.tracked != Some(false));
+                if tracked {
+                    return fault("V4", format!("{path} would no longer be part of the build context"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Exec {
+    /// Its instruction in the old text: an operation of the new text is looked up by what it says.
+    fn at_in(&self, old: &lower::Stage) -> usize {
+        let own = old.ops.iter().find_map(|o| match o {
+            Op::Exec(e) if e == self => Some(e.at),
+            _ => None,
+        });
+        own.unwrap_or(self.at)
+    }
+}
+
+/// The one folder of the context that a COPY brings, relative and without slashes at its ends.
+fn folder(context: &Context, copy: &Copy) -> Option<String> {
+    let [source] = copy.sources.as_slice() else { return None };
+    if copy.from.is_some() {
+        return None;
+    }
+    let path = source.trim_start_matches("./").trim_matches('/');
+    match path {
+        "" | "." => Some(String::new()),
+        _ => (context.entry(path)?.kind == FileKind::Dir).then(|| path.to_owned()),
+    }
+}
+
+/// Where `file` lands when the folder `source` is copied to `target`.
+fn through(source: &str, target: &str, file: &str) -> Option<String> {
+    let file = file.trim_start_matches("./").trim_end_matches('/');
+    let inner = if source.is_empty() { Some(file) } else { file.strip_prefix(&format!("{source}/")) };
+    let lands = join(target, inner?);
+    // never above the destination
+    (covers(target, &lands) && parent(&lands) != lands).then_some(lands)
+}
