@@ -55,6 +55,8 @@ pub struct Tool {
     #[serde(default)]
     pub files: Files,
     #[serde(default)]
+    pub above: Vec<String>,
+    #[serde(default)]
     pub guards: Vec<GuardEntry>,
     #[serde(default)]
     pub environment: BTreeMap<String, Variable>,
@@ -431,7 +433,8 @@ pub fn overlay(needs: &Needs, context: &Context, _dir: &str) -> Result<Vec<Strin
         let line = if guard.all_levels { format!("**/{}", guard.path) } else { guard.path.clone() };
         found.missing_ignore_lines.push(line);
     }
-    evidence.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    evidence.retain(|sentence| seen.insert(sentence.clone()));
     if found.missing_ignore_lines.is_empty() { Ok(evidence) } else { Err(found) }
 }
 
@@ -447,7 +450,7 @@ impl Place {
     #[must_use]
     pub fn new(source: &str, target: &str, cwd: &str, env: &[(String, String)]) -> Place {
         Place {
-            source: source.trim_matches('/').trim_start_matches("./").to_string(),
+            source: parts(source).unwrap_or_default().join("/"),
             target: target.to_string(),
             cwd: cwd.to_string(),
             env: env.iter().cloned().collect(),
@@ -544,10 +547,11 @@ impl Tool {
             parsed: words.parsed,
             program: program.starts_with('/').then(|| program.clone()),
         };
-        if self.reader == ReaderKind::Pip {
-            return pip::recognize(install);
+        match self.reader {
+            ReaderKind::Go => go::recognize(install),
+            ReaderKind::Pip => pip::recognize(install),
+            _ => Recognized::Install(install),
         }
-        Recognized::Install(install)
     }
 
     fn read_words(&self, rest: &[String]) -> Words {

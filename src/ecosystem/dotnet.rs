@@ -93,7 +93,7 @@ fn target(scan: &mut Scan<'_>) -> Result<String, Refusal> {
         scan.context.list(&dir).into_iter().map(|(name, _)| name).filter(|n| is_target(n)).collect();
     let solutions: Vec<&String> = here.iter().filter(|n| n.contains(".sln")).collect();
     match (solutions.as_slice(), here.as_slice()) {
-        ([one], _) if here.len() == 1 => Ok(join(&dir, one)),
+        ([one], _) if here.len() == 1 || twins(&here) => Ok(join(&dir, one)),
         ([], [one]) => Ok(join(&dir, one)),
         ([], []) => Err(scan.absent(&join(&dir, "*.csproj"))),
         _ => Err(unsuited(
@@ -104,6 +104,12 @@ fn target(scan: &mut Scan<'_>) -> Result<String, Refusal> {
             "name the project in the command",
         )),
     }
+}
+
+// A solution and a project of one name: the solution is taken (dotnet/msbuild `src/MSBuild/XMake.cs`).
+fn twins(here: &[String]) -> bool {
+    let stem = |name: &String| name.rsplit_once('.').map(|(stem, _)| stem.to_string());
+    matches!(here, [a, b] if stem(a) == stem(b))
 }
 
 // The projects of a solution; their paths are written with backslashes. The type 2150E333 is a folder in the solution

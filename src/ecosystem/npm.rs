@@ -90,6 +90,13 @@ pub(super) fn read_packages(
     let mut found =
         Packages { skipped: scriptless || scan.install.has(Takes::Scriptless), ..Packages::default() };
     let root = scan.dir.clone();
+    for dir in scan.above() {
+        let path = join(&dir, "package.json");
+        if scan.has(&path) && !scan.json(&path)?["workspaces"].is_null() {
+            let message = format!("{path} above has workspaces, and the install may be one of them");
+            return Err(unsuited(message, "install at the workspaces' root"));
+        }
+    }
     let package = scan.json(&join(&root, "package.json"))?;
     read_package(scan, &root, &package, &mut found)?;
     let patterns = patterns(&package)?;
