@@ -80,14 +80,17 @@ fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
     }
 }
 
-/// Where packages install to: the folders of the Filesystem Hierarchy Standard 3.0, chapters 3 to 5, but for /home.
-const SYSTEM: [&str; 13] = [
-    "/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/run", "/sbin", "/srv", "/usr", "/var",
+/// Where packages install to: the folders of the Filesystem Hierarchy Standard 3.0, but for /home, and for /srv, /usr/local and
+/// /usr/src, which it leaves to the administrator.
+const SYSTEM: [&str; 19] = [
+    "/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/run", "/sbin", "/usr/bin", "/usr/games",
+    "/usr/include", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share", "/var",
 ];
 
-/// Whether `path` lies where packages install to, so that a base image may have anything there.
+/// Whether a base image may have anything at or below `path`, whatever its definition names.
 pub(super) fn is_system(path: &str) -> bool {
-    path == "/" || path == "/tmp" || SYSTEM.iter().any(|d| covers(d, path))
+    let holds = ["/", "/usr", "/usr/src", "/usr/local", "/home", "/srv", "/tmp", "/mnt", "/media"].contains(&path);
+    holds || covers("/usr/local", path) || covers("/tmp", path) || SYSTEM.iter().any(|d| covers(d, path))
 }
 
 /// What a script writes that runs as instruction `index` does.
