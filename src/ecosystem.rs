@@ -67,6 +67,8 @@ pub struct Tool {
     #[serde(default)]
     pub sourceless: Vec<Sourceless>,
     #[serde(default)]
+    pub curious: Vec<Curious>,
+    #[serde(default)]
     pub settings: Vec<String>,
 }
 
@@ -224,6 +226,22 @@ pub struct Sourceless {
     /// A path that must not be in the context, as the command would then do more.
     #[serde(default)]
     pub without: Vec<String>,
+}
+
+/// A published package whose own install script reads or writes files of the project that depends on it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Curious {
+    pub package: String,
+    /// What it reads, if it is there.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// A path that must not be in the context.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// A key of the manifest that has it write into the project.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// An install, as it stands in a RUN.
@@ -458,7 +476,7 @@ impl Place {
     }
 
     /// The path of the context that lies at `path` of the image, relative to the working directory or absolute. None if
-    /// the COPY brings nothing there. The second field says whether the folder above the source is meant.
+    /// the COPY brings nothing there.
     fn locate(&self, path: &str) -> Option<String> {
         let absolute = path.starts_with('/');
         if absolute && self.target.is_empty() {

@@ -137,6 +137,9 @@ fn solution(path: &str, text: &str) -> Result<Vec<String>, Refusal> {
 // Adds a project and what its evaluation reads; the projects that it refers to.
 fn read_project(scan: &mut Scan<'_>, path: &str, guard: bool) -> Result<Vec<String>, Refusal> {
     scan.add(path)?;
+    // MSBuild imports it where it lies beside the project.
+    let user = format!("{path}.user");
+    let extra = if scan.add_if(&user)? { read_msbuild(scan, &user, Some(path))? } else { Vec::new() };
     let dir = folder(path).to_string();
     if guard {
         scan.guard(&dir);
@@ -145,7 +148,9 @@ fn read_project(scan: &mut Scan<'_>, path: &str, guard: bool) -> Result<Vec<Stri
     for name in scan.tool.files.config.clone() {
         scan.add_if(&join(&dir, &name))?;
     }
-    read_msbuild(scan, path, Some(path))
+    let mut projects = read_msbuild(scan, path, Some(path))?;
+    projects.extend(extra);
+    Ok(projects)
 }
 
 // The projects that the MSBuild file `path` refers to; its imports are added. `project` is the file that is built, if that is one.

@@ -287,6 +287,28 @@ fn places() {
 }
 
 #[test]
+fn npm_packages_with_curious_scripts() {
+    let files = |name: &str, extra: &str| format!(r#"{{"devDependencies": {{"{name}": "1"}}{extra}}}"#);
+    let (husky, msw, puppeteer) =
+        (files("husky", ""), files("msw", r#", "msw": {}"#), files("puppeteer", ""));
+    let git = (".git/HEAD", "x");
+    check(&[package(&husky), LOCK], "npm ci", "safe…");
+    check(
+        &[package(&husky), LOCK, git],
+        "npm ci",
+        "manifest-unsuited: the install script of husky uses .git…",
+    );
+    check(&[package(&husky), LOCK, git], "npm ci --ignore-scripts", "safe…");
+    check(&[package(&msw), LOCK], "npm ci", "manifest-unsuited…");
+    let rc = (".puppeteerrc.cjs", "");
+    check(
+        &[package(&puppeteer), LOCK, rc],
+        "npm ci",
+        "safe package.json package-lock.json .puppeteerrc.cjs…",
+    );
+}
+
+#[test]
 fn what_lies_above() {
     let plain = "{}";
     let files = [
