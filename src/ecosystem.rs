@@ -55,6 +55,8 @@ pub struct Tool {
     #[serde(default)]
     pub files: Files,
     #[serde(default)]
+    pub above: Vec<String>,
+    #[serde(default)]
     pub guards: Vec<GuardEntry>,
     #[serde(default)]
     pub environment: BTreeMap<String, Variable>,
@@ -64,6 +66,8 @@ pub struct Tool {
     pub lifecycle: Vec<String>,
     #[serde(default)]
     pub sourceless: Vec<Sourceless>,
+    #[serde(default)]
+    pub curious: Vec<Curious>,
     #[serde(default)]
     pub settings: Vec<String>,
 }
@@ -222,6 +226,22 @@ pub struct Sourceless {
     /// A path that must not be in the context, as the command would then do more.
     #[serde(default)]
     pub without: Vec<String>,
+}
+
+/// A published package whose own install script reads or writes files of the project that depends on it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Curious {
+    pub package: String,
+    /// What it reads, if it is there.
+    #[serde(default)]
+    pub reads: Vec<String>,
+    /// A path that must not be in the context.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// A key of the manifest that has it write into the project.
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// An install, as it stands in a RUN.
@@ -441,7 +461,8 @@ pub fn overlay(needs: &Needs, context: &Context, _dir: &str) -> Result<Vec<Strin
         let line = if guard.all_levels { format!("**/{}", guard.path) } else { guard.path.clone() };
         found.missing_ignore_lines.push(line);
     }
-    evidence.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    evidence.retain(|sentence| seen.insert(sentence.clone()));
     if found.missing_ignore_lines.is_empty() { Ok(evidence) } else { Err(found) }
 }
 
@@ -457,7 +478,7 @@ impl Place {
     #[must_use]
     pub fn new(source: &str, target: &str, cwd: &str, env: &[(String, String)]) -> Place {
         Place {
-            source: source.trim_matches('/').trim_start_matches("./").to_string(),
+            source: parts(source).unwrap_or_default().join("/"),
             target: target.to_string(),
             cwd: cwd.to_string(),
             env: env.iter().cloned().collect(),
@@ -465,7 +486,7 @@ impl Place {
     }
 
     /// The path of the context that lies at `path` of the image, relative to the working directory or absolute. None if
-    /// the COPY brings nothing there. The second field says whether the folder above the source is meant.
+    /// the COPY brings nothing there.
     fn locate(&self, path: &str) -> Option<String> {
         let absolute = path.starts_with('/');
         if absolute && self.target.is_empty() {
@@ -554,10 +575,11 @@ impl Tool {
             parsed: words.parsed,
             program: program.starts_with('/').then(|| program.clone()),
         };
-        if self.reader == ReaderKind::Pip {
-            return pip::recognize(install);
+        match self.reader {
+            ReaderKind::Go => go::recognize(install),
+            ReaderKind::Pip => pip::recognize(install),
+            _ => Recognized::Install(install),
         }
-        Recognized::Install(install)
     }
 
     fn read_words(&self, rest: &[String]) -> Words {

@@ -93,7 +93,7 @@ fn target(scan: &mut Scan<'_>) -> Result<String, Refusal> {
         scan.context.list(&dir).into_iter().map(|(name, _)| name).filter(|n| is_target(n)).collect();
     let solutions: Vec<&String> = here.iter().filter(|n| n.contains(".sln")).collect();
     match (solutions.as_slice(), here.as_slice()) {
-        ([one], _) if here.len() == 1 => Ok(join(&dir, one)),
+        ([one], _) if here.len() == 1 || twins(&here) => Ok(join(&dir, one)),
         ([], [one]) => Ok(join(&dir, one)),
         ([], []) => Err(scan.absent(&join(&dir, "*.csproj"))),
         _ => Err(unsuited(
@@ -104,6 +104,12 @@ fn target(scan: &mut Scan<'_>) -> Result<String, Refusal> {
             "name the project in the command",
         )),
     }
+}
+
+// A solution and a project of one name: the solution is taken (dotnet/msbuild `src/MSBuild/XMake.cs`).
+fn twins(here: &[String]) -> bool {
+    let stem = |name: &String| name.rsplit_once('.').map(|(stem, _)| stem.to_string());
+    matches!(here, [a, b] if stem(a) == stem(b))
 }
 
 // The projects of a solution; their paths are written with backslashes. The type 2150E333 is a folder in the solution
@@ -131,6 +137,9 @@ fn solution(path: &str, text: &str) -> Result<Vec<String>, Refusal> {
 // Adds a project and what its evaluation reads; the projects that it refers to.
 fn read_project(scan: &mut Scan<'_>, path: &str, guard: bool) -> Result<Vec<String>, Refusal> {
     scan.add(path)?;
+    // MSBuild imports it where it lies beside the project.
+    let user = format!("{path}.user");
+    let extra = if scan.add_if(&user)? { read_msbuild(scan, &user, Some(path))? } else { Vec::new() };
     let dir = folder(path).to_string();
     if guard {
         scan.guard(&dir);
@@ -139,7 +148,9 @@ fn read_project(scan: &mut Scan<'_>, path: &str, guard: bool) -> Result<Vec<Stri
     for name in scan.tool.files.config.clone() {
         scan.add_if(&join(&dir, &name))?;
     }
-    read_msbuild(scan, path, Some(path))
+    let mut projects = read_msbuild(scan, path, Some(path))?;
+    projects.extend(extra);
+    Ok(projects)
 }
 
 // The projects that the MSBuild file `path` refers to; its imports are added. `project` is the file that is built, if that is one.

@@ -1,7 +1,14 @@
 //! Go modules: `go.mod` and `go.work`.
 
 use super::scan::{Scan, folder, join, unsuited};
+use super::{Install, Recognized};
 use crate::pass::{Reason, Refusal};
+
+/// `go install path@version` builds another module, whatever lies in the folder.
+pub(super) fn recognize(install: Install) -> Recognized {
+    let other = install.operands.iter().any(|word| word.contains('@'));
+    if other { Recognized::None } else { Recognized::Install(install) }
+}
 
 pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     scan.require_dir()?;

@@ -90,6 +90,13 @@ pub(super) fn read_packages(
     let mut found =
         Packages { skipped: scriptless || scan.install.has(Takes::Scriptless), ..Packages::default() };
     let root = scan.dir.clone();
+    for dir in scan.above() {
+        let path = join(&dir, "package.json");
+        if scan.has(&path) && !scan.json(&path)?["workspaces"].is_null() {
+            let message = format!("{path} above has workspaces, and the install may be one of them");
+            return Err(unsuited(message, "install at the workspaces' root"));
+        }
+    }
     let package = scan.json(&join(&root, "package.json"))?;
     read_package(scan, &root, &package, &mut found)?;
     let patterns = patterns(&package)?;
@@ -230,6 +237,7 @@ fn read_package(
                 "give the install --ignore-scripts",
             ));
         }
+        read_curious(scan, dir, package)?;
         read_prisma(scan, dir, package)?;
     }
     if dir != scan.dir {
@@ -285,6 +293,32 @@ fn read_scripts(
             }
         }
         found.scripts.push(format!("{name} (`{script}`)"));
+    }
+    Ok(())
+}
+
+// Direct dependencies alone: what others bring does such things only for those who set them up.
+fn read_curious(scan: &mut Scan<'_>, dir: &str, package: &Value) -> Result<(), Refusal> {
+    for known in scan.tool.curious.clone() {
+        let name = &known.package;
+        if !["dependencies", "devDependencies"].iter().any(|k| !package[*k][name].is_null()) {
+            continue;
+        }
+        if known.key.as_ref().is_some_and(|key| !package[key].is_null()) {
+            let message = format!("the install script of {name} writes into the project");
+            return Err(unsuited(message, "give the install --ignore-scripts"));
+        }
+        for reads in &known.reads {
+            scan.add_if(&join(dir, reads))?;
+        }
+        for without in &known.without {
+            let path = join(dir, without);
+            if scan.context.may_carry(&path) == Carry::Yes {
+                let message =
+                    format!("the install script of {name} uses {path}, which the build context carries");
+                return Err(unsuited(message, format!("add {path} to .dockerignore")));
+            }
+        }
     }
     Ok(())
 }

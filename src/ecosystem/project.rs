@@ -37,6 +37,13 @@ pub(super) fn read_uv(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let lock = scan.add_files()?;
     let path = scan.at("pyproject.toml");
     let project = scan.toml(&path)?;
+    for dir in scan.above() {
+        let path = join(&dir, "pyproject.toml");
+        if scan.has(&path) && get(&scan.toml(&path)?, &["tool", "uv", "workspace"]).is_some() {
+            let message = format!("{path} above has a workspace, and the project may be one of it");
+            return Err(unsuited(message, "sync at the workspace's root"));
+        }
+    }
     let mut members = Vec::new();
     if let Some(workspace) = get(&project, &["tool", "uv", "workspace"]) {
         let mut patterns = strings(&path, workspace.get("members"))?;
@@ -56,7 +63,14 @@ pub(super) fn read_uv(scan: &mut Scan<'_>) -> Result<(), Refusal> {
         scan.locked = true;
     }
     scan.settle_lock(lock.as_deref())?;
-    run_without_root(scan, true, "no source by a path, every workspace member's pyproject.toml among them");
+    // A project is built if it has a build system, or says so.
+    let says = get(&project, &["tool", "uv", "package"]).and_then(Value::as_bool);
+    let packaged = says.unwrap_or(project.contains_key("build-system")) || !members.is_empty();
+    run_without_root(
+        scan,
+        packaged,
+        "no source by a path, every workspace member's pyproject.toml among them",
+    );
     Ok(())
 }
 

@@ -109,6 +109,7 @@ impl<'a> Scan<'a> {
     /// Adds the catalogue's manifests, the first lock file and the configuration; the lock file's path.
     pub fn add_files(&mut self) -> Result<Option<String>, Refusal> {
         self.require_dir()?;
+        self.refuse_above()?;
         let files = self.tool.files.clone();
         for name in &files.manifest {
             self.add(&self.at(name))?;
@@ -125,6 +126,17 @@ impl<'a> Scan<'a> {
             self.add_if(&self.at(name))?;
         }
         Ok(lock)
+    }
+
+    /// The folders above the project's, up to what the COPY brings.
+    pub fn above(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut dir = self.dir.as_str();
+        while !dir.is_empty() && dir != self.place.source {
+            dir = folder(dir);
+            out.push(dir.to_string());
+        }
+        out
     }
 
     /// Whether the context carries `path`.
@@ -272,6 +284,18 @@ impl<'a> Scan<'a> {
         Ok(self.needs)
     }
 
+    // Files of the folders above that the tool would read too.
+    fn refuse_above(&self) -> Result<(), Refusal> {
+        for dir in self.above() {
+            let found = self.tool.above.iter().map(|name| join(&dir, name)).find(|path| self.has(path));
+            if let Some(path) = found {
+                let message = format!("`{}` reads {path} above its own folder", self.install.command);
+                return Err(unsuited(message, "split it by hand, with that file"));
+            }
+        }
+        Ok(())
+    }
+
     fn read_environment(&mut self) -> Result<(), Refusal> {
         for (name, value) in &self.place.env {
             let lower = name.to_ascii_lowercase();
@@ -310,6 +334,7 @@ impl<'a> Scan<'a> {
                 && let Some(path) = self.place.locate(&folder)
                 && !path.is_empty()
                 && path != self.place.source
+                && (holds == Holds::Folder || self.place.target != "/" || self.has(&path))
             {
                 self.guard_path(path, false);
             }

@@ -85,6 +85,8 @@ fn tells_installs_from_other_commands() {
         "python3 -m venv .venv",
         "go version",
         "go vet ./...",
+        "go install example.com/x@latest",
+        "cargo install just",
         "bundle exec rake",
         "composer dump-autoload -o",
         "composer global require x/y",
@@ -278,10 +280,67 @@ fn places() {
     check_at(
         &files,
         "npm ci",
-        &env("npm_config_prefix", "/x"),
-        "manifest-unsuited: npm_config_prefix=/x changes…",
+        &env("npm_config_script_shell", "/x"),
+        "manifest-unsuited: npm_config_script_shell=/x changes…",
     );
     check_at(&files, "npm ci", &env("NPM_CONFIG_LOGLEVEL", "warn"), web);
+}
+
+#[test]
+fn npm_packages_with_curious_scripts() {
+    let files = |name: &str, extra: &str| format!(r#"{{"devDependencies": {{"{name}": "1"}}{extra}}}"#);
+    let (husky, msw, puppeteer) =
+        (files("husky", ""), files("msw", r#", "msw": {}"#), files("puppeteer", ""));
+    let git = (".git/HEAD", "x");
+    check(&[package(&husky), LOCK], "npm ci", "safe…");
+    check(
+        &[package(&husky), LOCK, git],
+        "npm ci",
+        "manifest-unsuited: the install script of husky uses .git…",
+    );
+    check(&[package(&husky), LOCK, git], "npm ci --ignore-scripts", "safe…");
+    check(&[package(&msw), LOCK], "npm ci", "manifest-unsuited…");
+    let rc = (".puppeteerrc.cjs", "");
+    check(
+        &[package(&puppeteer), LOCK, rc],
+        "npm ci",
+        "safe package.json package-lock.json .puppeteerrc.cjs…",
+    );
+}
+
+#[test]
+fn what_lies_above() {
+    let plain = "{}";
+    let files = [
+        ("web/package.json", plain),
+        ("web/package-lock.json", "{}"),
+        ("web/yarn.lock", ""),
+        ("web/pnpm-lock.yaml", ""),
+    ];
+    let with = |path, text| [&files[..], &[(path, text)]].concat();
+    let web = Place::at("web");
+    let root = with("package.json", r#"{"workspaces": ["web"]}"#);
+    check_at(&root, "npm install", &web, "manifest-unsuited: package.json above has workspaces…");
+    check_at(&with("package.json", "{}"), "npm ci", &web, "safe…");
+    check_at(
+        &with(".yarnrc", ""),
+        "yarn --frozen-lockfile",
+        &web,
+        "manifest-unsuited: `yarn --frozen-lockfile` reads .yarnrc above…",
+    );
+    check_at(&with("pnpm-workspace.yaml", ""), "pnpm i", &web, "manifest-unsuited…");
+    check_at(&root, "npm ci", &Place::new("./web/", "/app", "/app", &[]), "safe…");
+    let member = [
+        ("m/pyproject.toml", ""),
+        ("m/uv.lock", ""),
+        ("pyproject.toml", "[tool.uv.workspace]\nmembers = ['m']\n"),
+    ];
+    check_at(&member, "uv sync --frozen", &Place::at("m"), "manifest-unsuited…");
+    let bare = ("pyproject.toml", "[project]\nname='x'\n");
+    check(&[bare, ("uv.lock", "")], "uv sync --frozen", "safe pyproject.toml uv.lock | guards .venv");
+    let pip = [("requirements.txt", "a==1\n")];
+    let path = Place::new("", "/", "/", &[("PATH".into(), "/usr/local/bin:/bin".into())]);
+    check_at(&pip, "pip install -r requirements.txt", &path, "safe requirements.txt");
 }
 
 #[test]
@@ -524,7 +583,10 @@ fn poetry() {
 
 #[test]
 fn uv() {
-    let project = ("pyproject.toml", "[project]\nname='x'\nversion='1'\ndependencies=['a']\n");
+    let project = (
+        "pyproject.toml",
+        "[project]\nname='x'\nversion='1'\ndependencies=['a']\n[build-system]\nrequires=['x']\n",
+    );
     let lock = ("uv.lock", "");
     let early = "early uv sync --locked --no-install-project --no-install-workspace";
     check(
@@ -684,6 +746,8 @@ fn dotnet() {
         "safe App.csproj | early dotnet restore App.csproj -r linux-x64",
     );
     check(&[app, ("B.csproj", plain)], "dotnet restore", "manifest-unsuited…");
+    let twin = ("App.slnx", r#"<Solution><Project Path="App.csproj" /></Solution>"#);
+    check(&[app, twin], "dotnet restore", "safe App.slnx App.csproj…");
     check(&[], "dotnet restore", "context-missing…");
     let refers =
         r#"<Project><ItemGroup><ProjectReference Include="..\Lib\Lib.csproj" /></ItemGroup></Project>"#;
