@@ -17,3 +17,6 @@ pub mod validate;
 pub mod passes;
 pub mod pipeline;
 pub mod repo;
+pub mod report;
+pub mod config;
+pub mod cli;

@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{parse_assumption, parse_builder},
+    options::{Assumption, Builder},
+    repo::MAX_FILE_SIZE,
+};
+
+/// Make Dockerfiles faster to build, smaller and safer: each change is the least one, and comes with its proof.
+#[derive(Debug, Parser)]
+#[command(name = "dfopt", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(after_help = "Without --write nothing is changed: the diff is shown.\n\
+    Exit status: 0 nothing to do, or all written; 1 the files differ from what dfopt would write; 2 usage, config or \
+    internal error; 3 no Dockerfile found; 4 some files could not be read, parsed or written.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What a run without a command is told.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Dockerfiles, folders to look for them in, or - for standard input [default: .]
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Rewrite the files in place; of standard input, print the new text
+    #[arg(long)]
+    pub write: bool,
+    /// Only say which files would change
+    #[arg(long, conflicts_with = "write")]
+    pub check: bool,
+    #[command(flatten)]
+    pub plan: Plan,
+    /// What is printed [default: text on a terminal, else diff]
+    #[arg(long, value_name = "FORMAT")]
+    pub output_format: Option<Format>,
+    /// Lines around each change of a diff
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub unified: usize,
+    /// Leave out what matches this glob, as in a .gitignore; files that are named are read nevertheless
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// The path that standard input stands for
+    #[arg(long, value_name = "PATH")]
+    pub stdin_filename: Option<PathBuf>,
+    /// Write files with uncommitted changes too
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// Exit with 0 where files differ
+    #[arg(long)]
+    pub exit_zero: bool,
+    /// Show also what was left alone because it would gain nothing
+    #[arg(long)]
+    pub show_refusals: bool,
+    /// How many files are worked on at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    #[command(flatten)]
+    pub look: Look,
+}
+
+/// What planning a file is told; for the other commands as well.
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// safe: the same image, proved. review: also what changes the image on purpose, or rests on an assumption [default: safe]
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<LevelName>,
+    /// Run these passes alone
+    #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
+    pub select: Vec<String>,
+    /// Do not run these passes
+    #[arg(long, value_name = "PASS,…", value_delimiter = ',')]
+    pub ignore: Vec<String>,
+    /// Do not run a pass on the files that match a glob
+    #[arg(long, value_name = "GLOB:PASS")]
+    pub per_file_ignores: Vec<String>,
+    /// The build context
+    #[arg(long, value_name = "DIR")]
+    pub context: Option<PathBuf>,
+    /// The stage that is built [default: what compose, bake or skaffold say, else the last]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Vec<String>,
+    /// A build argument; without a value that of the environment
+    #[arg(long, value_name = "K=V")]
+    pub build_arg: Vec<String>,
+    /// buildkit[=FRONTEND], classic, podman or kaniko [default: buildkit=1.4]
+    #[arg(long, value_name = "BUILDER", value_parser = parse_builder)]
+    pub builder: Option<Builder>,
+    /// Vouch for an assumption
+    #[arg(long, value_name = "FACT", value_parser = parse_assumption)]
+    pub assume: Vec<Assumption>,
+    /// A config file, or one of its settings
+    #[arg(long, value_name = "FILE|KEY=VALUE")]
+    pub config: Vec<String>,
+    /// Read no .dfopt.yaml
+    #[arg(long)]
+    pub isolated: bool,
+    /// Do not read larger files, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_FILE_SIZE)]
+    pub max_file_size: u64,
+}
+
+/// How output looks.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Look {
+    /// When to use colours; NO_COLOR is heeded
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: Color,
+    /// Print less
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print more
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List the passes
+    Passes,
+    /// Print what a pass does, assumes and refuses
+    Explain {
+        /// Its name
+        pass: String,
+    },
+    /// Say what each pass thinks of a line
+    Why {
+        /// A Dockerfile and a line of it
+        #[arg(value_name = "FILE:LINE")]
+        place: String,
+        /// This pass alone
+        pass: Option<String>,
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// Draw the stages and instructions of a Dockerfile, and what each depends on
+    Graph {
+        file: PathBuf,
+        #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+        format: GraphFormat,
+        /// As it would be after all changes
+        #[arg(long)]
+        after: bool,
+        #[command(flatten)]
+        plan: Plan,
+    },
+    /// Print a script that completes dfopt's options in a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LevelName {
+    Safe,
+    Review,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Diff,
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Mermaid,
+    Dot,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}

@@ -1,0 +1,337 @@
+//! From a Dockerfile's path to its entry in the report.
+
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rayon::prelude::*;
+
+use super::{
+    args, guard,
+    input::Input,
+    settings::{Session, Settings},
+};
+use crate::{
+    config::{parse_version, shown},
+    context::Context,
+    graph::{Graph, Mount},
+    options::{Builder, Deployment, Options, Service},
+    pipeline::{Plan, Request, Unit, plan},
+    repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
+    report::{ContextNote, File},
+    syntax::{self, Dockerfile, Keyword},
+};
+
+/// From how many files on a terminal shows how far the run is.
+const MANY: usize = 50;
+
+/// What one Dockerfile came to: its entry, and those of other files that change with it, each with its place on the disk.
+pub(super) struct Planned {
+    pub(super) is_stdin: bool,
+    /// The Dockerfile's own is the first.
+    pub(super) files: Vec<(PathBuf, File)>,
+}
+
+impl Planned {
+    /// The Dockerfile's text after.
+    pub(super) fn text(&self) -> &[u8] {
+        self.files.first().map_or(&[], |(_, f)| &f.after)
+    }
+}
+
+/// The entries alone.
+pub(super) fn files(planned: Vec<Planned>) -> Vec<File> {
+    planned.into_iter().flat_map(|p| p.files).map(|(_, f)| f).collect()
+}
+
+/// Plans every file, in order, several at a time.
+///
+/// # Errors
+/// When a config is wrong.
+pub(super) fn all(args: &args::Run, inputs: Vec<Input>, session: &Session) -> Result<Vec<Planned>, String> {
+    let with_settings: Result<Vec<_>, String> =
+        inputs.into_iter().map(|i| session.for_folder(&i.folder()).map(|s| (i, s))).collect();
+    let work = with_settings?;
+    let bar = progress(work.len(), args.look.quiet);
+    let one = |(input, settings): &(Input, Arc<Settings>)| {
+        let planned = self::one(input, settings, session);
+        bar.inc(1);
+        planned
+    };
+    let out = match args.jobs {
+        _ if work.len() < 2 => work.iter().map(one).collect(),
+        None => work.par_iter().map(one).collect(),
+        Some(jobs) => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+            let pool = pool.map_err(|e| format!("--jobs {jobs}: {e}"))?;
+            pool.install(|| work.par_iter().map(one).collect())
+        }
+    };
+    bar.finish_and_clear();
+    Ok(out)
+}
+
+/// Plans one file; whatever happens is an entry.
+pub(super) fn one(input: &Input, settings: &Settings, session: &Session) -> Planned {
+    let place = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.shown));
+    let failed = |text: Vec<u8>, e| {
+        let file = File::failed(input.shown.clone(), text, e);
+        Planned { is_stdin: input.is_stdin, files: vec![(place.clone(), file)] }
+    };
+    let text = match input.read(session.args().max_file_size) {
+        Ok(text) => text,
+        Err(e) => return failed(Vec::new(), e),
+    };
+    match guard::run(|| prepare(input, text.clone(), settings, session)) {
+        Ok(ready) => match guard::run(|| ready.plan(settings)) {
+            Ok(plan) => ready.into_planned(input, plan),
+            Err(e) => failed(text, e),
+        },
+        Err(e) => failed(text, e),
+    }
+}
+
+/// A file with everything that its plan depends on.
+pub(super) struct Ready {
+    pub(super) unit: Unit,
+    passes: Vec<&'static dyn crate::pass::Pass>,
+    contexts: Vec<Found>,
+    path: Option<PathBuf>,
+}
+
+/// A context on the disk, and where its ignore file is.
+struct Found {
+    dir: PathBuf,
+    note: ContextNote,
+    /// The name, in the plan, of an ignore file that lies beside a Dockerfile outside of the context; and its place.
+    outside: Option<(String, PathBuf)>,
+}
+
+impl Ready {
+    pub(super) fn plan(&self, settings: &Settings) -> Plan {
+        let request =
+            Request { level: settings.level, passes: &self.passes, knowledge: settings.knowledge() };
+        plan(&self.unit, &request)
+    }
+
+    pub(super) fn plan_at(&self, settings: &Settings, level: crate::pass::Level) -> Plan {
+        plan(&self.unit, &Request { level, passes: &self.passes, knowledge: settings.knowledge() })
+    }
+
+    fn into_planned(self, input: &Input, plan: Plan) -> Planned {
+        let place = self.path.unwrap_or_else(|| PathBuf::from(&input.shown));
+        let notes = self.contexts.iter().map(|c| c.note.clone()).collect();
+        let ignores: Vec<_> = plan
+            .files
+            .iter()
+            .filter_map(|(path, after)| {
+                let context = self.contexts.first()?;
+                let outside = context.outside.as_ref().filter(|(name, _)| name == path);
+                let place = outside.map_or_else(|| context.dir.join(path), |(_, place)| place.clone());
+                let before = repo::read(&place, repo::MAX_FILE_SIZE).ok();
+                Some((place.clone(), File::ignore(shown(&place), patch_path(&place), before, after.clone())))
+            })
+            .collect();
+        let file = File::planned(input.shown.clone(), patch_path(&place), notes, plan);
+        let mut files = vec![(place, file)];
+        files.extend(ignores);
+        Planned { is_stdin: input.is_stdin, files }
+    }
+}
+
+/// Reads what surrounds a file. The repository is looked at only where the file copies from its context.
+pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session: &Session) -> Ready {
+    let file = syntax::parse(&text);
+    let mut options = Options { builder: builder(&file, settings.builder), ..settings.options.clone() };
+    options.targets.clone_from(&settings.targets);
+    let passes =
+        settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
+    let graph = Graph::new(&file, &options.build_args);
+    let given = session.args().context.as_deref();
+    let wants = wants(&file, &graph);
+    let uses_context = wants.whole || (0..file.instructions.len()).any(|i| graph.reads_context(i));
+    let mut contexts = Vec::new();
+    if uses_context && file.error().is_none() {
+        let path = input.path.as_deref().map(repo::absolute);
+        let root = path.as_deref().and_then(git::root);
+        let declared = root.as_deref().map(Declared::of);
+        if let (Some(path), Some(declared)) = (&path, &declared) {
+            let builds = declared.for_file(path);
+            if options.targets.is_empty() {
+                options.targets = targets(&builds, &graph);
+            }
+            add_args(&mut options.build_args, &builds);
+        }
+        let chosen = match (&path, given) {
+            (Some(path), _) => choose_context(path, given, &wants, declared.as_deref()),
+            (None, Some(dir)) => choose_context(Path::new("Dockerfile"), Some(dir), &wants, None),
+            (None, None) => Vec::new(),
+        };
+        if let (Some(path), Some(declared)) = (&path, &declared) {
+            options.deployment = deployment(path, declared, chosen.first());
+        }
+        contexts = chosen.into_iter().map(|c| context(c, path.as_deref())).collect();
+    }
+    let (found, contexts): (Vec<_>, Vec<_>) = contexts.into_iter().unzip();
+    Ready { unit: Unit { text, contexts, options }, passes, contexts: found, path: input.path.clone() }
+}
+
+fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
+    let Chosen { dir, origin } = chosen;
+    let (real_dir, name) = (repo::real(&dir), shown(&dir));
+    let note = ContextNote { dir: name.clone(), from: origin.id(), why: origin.text().to_owned() };
+    let own = dockerfile.map(repo::real);
+    let inside =
+        own.as_deref().and_then(|p| p.strip_prefix(&real_dir).ok()).map(|p| repo::relative(p, Path::new("")));
+    let mut context =
+        Context::new(Arc::new(DiskSource::new(&dir)), name, origin, inside.as_deref().unwrap_or_default());
+    let mut outside = None;
+    if let (Some(path), None) = (dockerfile, &inside) {
+        let mut place = path.as_os_str().to_owned();
+        place.push(".dockerignore");
+        let place = PathBuf::from(place);
+        if let Ok(bytes) = repo::read(&place, repo::MAX_FILE_SIZE) {
+            context = context.with_ignore(shown(&place), &bytes);
+            outside = Some((shown(&place), place));
+        }
+    }
+    (Found { dir, note, outside }, Arc::new(context))
+}
+
+/// What the file takes from its context.
+fn wants(file: &Dockerfile, graph: &Graph) -> Wants {
+    let mut out = Wants::default();
+    let mut take = |source: &str| {
+        let source = source.trim_matches(['"', '\'']);
+        if source.contains("://") || source.starts_with("git@") || source.contains("<<") {
+            return;
+        }
+        if source.contains(['$', '*', '?', '[', '\\']) {
+            return;
+        }
+        match repo::relative(&repo::normal(Path::new(source.trim_start_matches('/'))), Path::new("")).as_str()
+        {
+            "" | "." => out.whole = true,
+            clean => out.literal_sources.push(clean.to_owned()),
+        }
+    };
+    for (i, ins) in file.instructions.iter().enumerate().filter(|(i, _)| graph.reads_context(*i)) {
+        match ins.keyword {
+            Keyword::Copy | Keyword::Add => {
+                let n = ins.args().len().saturating_sub(1);
+                ins.args()[..n].iter().for_each(|a| take(&a.value));
+            }
+            Keyword::Run => {
+                for flag in ins.flags().iter().filter(|f| f.name == "mount") {
+                    let mount = Mount::read(flag.value.as_deref().unwrap_or_default());
+                    if mount.kind == "bind" && mount.from.is_none() {
+                        take(mount.source.as_deref().unwrap_or("."));
+                    }
+                }
+            }
+            _ => debug_assert!(false, "instruction {i} reads no context"),
+        }
+    }
+    out.literal_sources.sort();
+    out.literal_sources.dedup();
+    out
+}
+
+/// What builds the file. BuildKit fetches the frontend that `# syntax=` names; else it has at least what the file uses
+/// (semantics 0.4).
+fn builder(file: &Dockerfile, given: Option<Builder>) -> Builder {
+    let builder = given.unwrap_or(Options::default().builder);
+    let Builder::BuildKit { frontend } = builder else { return builder };
+    let tag =
+        file.directive("syntax").and_then(|s| s.split('@').next()?.rsplit_once(':')).map(|(_, tag)| tag);
+    match tag.and_then(parse_version) {
+        Some(pinned) => Builder::BuildKit { frontend: pinned },
+        None => Builder::BuildKit { frontend: frontend.max(features(file)) },
+    }
+}
+
+/// The least frontend that has every flag which the file uses (tables of the Dockerfile reference, moby/buildkit 73ed6825c).
+fn features(file: &Dockerfile) -> (u32, u32) {
+    let of = |ins: &syntax::Instruction| {
+        let flags = ins.flags().iter().map(|f| match (ins.keyword, f.name.as_str()) {
+            (Keyword::Copy | Keyword::Add, "exclude") => (1, 19),
+            (Keyword::Copy, "parents") => (1, 20),
+            (Keyword::Add, "checksum") => (1, 6),
+            (Keyword::Run, "security") => (1, 20),
+            _ => (1, 0),
+        });
+        flags.max().unwrap_or((1, 0))
+    };
+    file.instructions.iter().map(of).max().unwrap_or((1, 0))
+}
+
+/// Every stage that the repository builds of the file. An entry without a target builds the last one.
+fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
+    let named: std::collections::BTreeSet<&String> =
+        builds.iter().filter_map(|b| b.target.as_ref()).collect();
+    let mut out: Vec<String> = named.into_iter().cloned().collect();
+    if !out.is_empty() && builds.iter().any(|b| b.target.is_none()) {
+        out.extend(graph.stages().last().map(|s| s.index.to_string()));
+    }
+    out
+}
+
+/// The arguments that all entries give alike; what is given already stays.
+fn add_args(args: &mut Vec<(String, String)>, builds: &[&Build]) {
+    let Some(first) = builds.first() else { return };
+    for (name, value) in &first.args {
+        let same = builds.iter().all(|b| b.args.iter().any(|(n, v)| n == name && v == value));
+        if same && !args.iter().any(|(n, _)| n == name) {
+            args.push((name.clone(), value.clone()));
+        }
+    }
+}
+
+fn deployment(path: &Path, declared: &Declared, chosen: Option<&Chosen>) -> Deployment {
+    let own = repo::real(path);
+    let services = declared.for_file(path).into_iter().filter_map(|b| b.service.clone()).map(|s| {
+        let repo::Service {
+            by,
+            target,
+            user,
+            run_as_non_root,
+            command,
+            entrypoint,
+            volumes,
+            ports,
+            probe,
+            privileged,
+        } = s;
+        Service { by, target, user, run_as_non_root, command, entrypoint, volumes, ports, probe, privileged }
+    });
+    let sharing = chosen.map(|c| declared.sharing_context(&c.dir)).unwrap_or_default();
+    Deployment {
+        services: services.collect(),
+        used_as_base_by: declared.used_as_base(path),
+        shares_context_with: sharing.into_iter().filter(|p| *p != own).map(|p| shown(&p)).collect(),
+    }
+}
+
+/// The path from the root of the work tree, or else as it is shown.
+fn patch_path(path: &Path) -> String {
+    let path = repo::absolute(path);
+    match git::root(&path) {
+        Some(root) => repo::relative(&path, &root),
+        None => shown(&path),
+    }
+}
+
+/// How far the run is, on standard error, where that is a terminal and the files are many.
+fn progress(files: usize, quiet: bool) -> ProgressBar {
+    if quiet || files < MANY || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr_with_hz(10));
+    match ProgressStyle::with_template("{bar:30} {pos}/{len} Dockerfiles") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
