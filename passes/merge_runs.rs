@@ -191,7 +191,10 @@ fn gains(input: &Input, row: &Row) -> Vec<(usize, usize, Gain)> {
             }
         }
         // a row of small steps is no worth a subshell
-        let bare = |i: usize| wrap(input, row.runs[i].at, row.runs.get(i + 1).map(|s| s.at)) != Ok(Wrap::Subshell);
+        let bare = |i: usize| {
+            let later: Vec<usize> = row.runs[i + 1..].iter().map(|s| s.at).collect();
+            wrap(input, row.runs[i].at, &later) != Ok(Wrap::Subshell)
+        };
         if is_config(&row.runs[b - 1], &row.runs[b]) && bare(b - 1) && bare(b) {
             out.push((b - 1, b, Gain::Config));
         }
@@ -312,7 +315,8 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
         }
     }
     processes_end(&row.runs[k], left)?;
-    let wraps = [wrap(input, a, Some(b))?, wrap(input, b, None)?];
+    let later: Vec<usize> = row.runs[k + 1..].iter().map(|s| s.at).collect();
+    let wraps = [wrap(input, a, &later)?, wrap(input, b, &[])?];
     nothing_is_noticed(input, (a, left), (b, right))?;
     let base_known = stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
     Ok(Join {
@@ -343,7 +347,7 @@ fn state(message: impl Into<String>, unlock: impl Into<String>) -> Refusal {
     Refusal::new(Reason::StateLeaks, message, unlock)
 }
 
-/// How a RUN must be written as an element of the joined list, so that it stays one unit and nothing of it reaches the next.
+/// How a RUN must be written as an element of the joined list, so that it stays one unit and nothing of it reaches the `later` ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wrap {
     Bare,
@@ -351,18 +355,18 @@ enum Wrap {
     Subshell,
 }
 
-fn wrap(input: &Input, run: usize, next: Option<usize>) -> Result<Wrap, Refusal> {
+fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
     let read = |run: usize| input.facts.run(run).and_then(Run::understood);
     let Some(script) = read(run) else { return Ok(Wrap::Bare) };
     let errexit = input.facts.run(run).and_then(|r| r.shell).is_some_and(|s| s.errexit);
-    let last = next.is_none();
+    let last = later.is_empty();
     let list = script.and_list();
     let nodes: Vec<_> = script.statements().iter().flat_map(|s| s.list.nodes()).collect();
     let exported = |name: &str| input.facts.before(run).is_none_or(|s| s.variable(name).is_some());
-    let behind = next.and_then(read).map_or(&b""[..], |s| &s.joined().text);
+    let behind: Vec<u8> = later.iter().filter_map(|r| read(*r)).flat_map(|s| [b" ", &s.joined().text[..]].concat()).collect();
     let leaks = || {
         nodes.iter().enumerate().filter_map(|(i, n)| {
-            let rest = [&script.joined().text[n.span.end as usize..], b" ", behind].concat();
+            let rest = [&script.joined().text[n.span.end as usize..], &behind].concat();
             leak_into(n, &rest, &exported).map(|l| (i, l))
         })
     };
@@ -544,7 +548,7 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
         let ins = &file.instructions[run];
         let text = ins.rest().file_span(Span::new(0, ins.rest().text.len()));
         // each element of the result is one unit: braces hold together what is no AND-list
-        let (open, close) = match wrap(input, run, runs.get(k + 1).copied()) {
+        let (open, close) = match wrap(input, run, &runs[k + 1..]) {
             Ok(Wrap::Subshell) => ("( ", " )"),
             Ok(Wrap::Bare) | Err(_) => ("", ""),
             Ok(Wrap::Braces) => ("{ ", "; }"),
