@@ -2,9 +2,11 @@
 use crate::pass::Pass;
 
 mod merge_runs;
+mod use_distroless;
 
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
     &merge_runs::MergeRuns,
+    &use_distroless::UseDistroless,
 ];
