@@ -3,3 +3,5 @@
 mod syntax;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/cli.rs"]
+mod cli;

@@ -13,11 +13,12 @@ use super::{
     args, guard,
     input::Input,
     settings::{Session, Settings},
+    wants::wants,
 };
 use crate::{
     config::{parse_version, shown},
     context::Context,
-    graph::{Graph, Mount},
+    graph::Graph,
     options::{Builder, Deployment, Options, Service},
     pipeline::{Plan, Request, Unit, plan},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
@@ -117,10 +118,6 @@ impl Ready {
         plan(&self.unit, &request)
     }
 
-    pub(super) fn plan_at(&self, settings: &Settings, level: crate::pass::Level) -> Plan {
-        plan(&self.unit, &Request { level, passes: &self.passes, knowledge: settings.knowledge() })
-    }
-
     fn into_planned(self, input: &Input, plan: Plan) -> Planned {
         let place = self.path.unwrap_or_else(|| PathBuf::from(&input.shown));
         let notes = self.contexts.iter().map(|c| c.note.clone()).collect();
@@ -151,8 +148,7 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
         settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
     let graph = Graph::new(&file, &options.build_args);
     let given = session.args().context.as_deref();
-    let wants = wants(&file, &graph);
-    let uses_context = wants.whole || (0..file.instructions.len()).any(|i| graph.reads_context(i));
+    let uses_context = (0..file.instructions.len()).any(|i| graph.reads_context(i));
     let mut contexts = Vec::new();
     if uses_context && file.error().is_none() {
         let path = input.path.as_deref().map(repo::absolute);
@@ -166,9 +162,15 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
             add_args(&mut options.build_args, &builds);
         }
         let chosen = match (&path, given) {
-            (Some(path), _) => choose_context(path, given, &wants, declared.as_deref()),
-            (None, Some(dir)) => choose_context(Path::new("Dockerfile"), Some(dir), &wants, None),
+            (Some(path), None) => {
+                let wants = wants(&file, &graph, settings.knowledge(), &options);
+                choose(path, wants, declared.as_deref())
+            }
             (None, None) => Vec::new(),
+            (path, Some(_)) => {
+                let path = path.as_deref().unwrap_or(Path::new("Dockerfile"));
+                choose_context(path, given, &Wants::default(), None)
+            }
         };
         if let (Some(path), Some(declared)) = (&path, &declared) {
             options.deployment = deployment(path, declared, chosen.first());
@@ -177,6 +179,16 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
     }
     let (found, contexts): (Vec<_>, Vec<_>) = contexts.into_iter().unzip();
     Ready { unit: Unit { text, contexts, options }, passes, contexts: found, path: input.path.clone() }
+}
+
+/// The contexts of the Dockerfile at `path`. Where no folder holds the manifests, they may be made in the build.
+fn choose(path: &Path, mut wants: Wants, declared: Option<&Declared>) -> Vec<Chosen> {
+    let chosen = choose_context(path, None, &wants, declared);
+    if !chosen.is_empty() || wants.manifests.is_empty() {
+        return chosen;
+    }
+    wants.manifests.clear();
+    choose_context(path, None, &wants, declared)
 }
 
 fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
@@ -199,45 +211,6 @@ fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
         }
     }
     (Found { dir, note, outside }, Arc::new(context))
-}
-
-/// What the file takes from its context.
-fn wants(file: &Dockerfile, graph: &Graph) -> Wants {
-    let mut out = Wants::default();
-    let mut take = |source: &str| {
-        let source = source.trim_matches(['"', '\'']);
-        if source.contains("://") || source.starts_with("git@") || source.contains("<<") {
-            return;
-        }
-        if source.contains(['$', '*', '?', '[', '\\']) {
-            return;
-        }
-        match repo::relative(&repo::normal(Path::new(source.trim_start_matches('/'))), Path::new("")).as_str()
-        {
-            "" | "." => out.whole = true,
-            clean => out.literal_sources.push(clean.to_owned()),
-        }
-    };
-    for (i, ins) in file.instructions.iter().enumerate().filter(|(i, _)| graph.reads_context(*i)) {
-        match ins.keyword {
-            Keyword::Copy | Keyword::Add => {
-                let n = ins.args().len().saturating_sub(1);
-                ins.args()[..n].iter().for_each(|a| take(&a.value));
-            }
-            Keyword::Run => {
-                for flag in ins.flags().iter().filter(|f| f.name == "mount") {
-                    let mount = Mount::read(flag.value.as_deref().unwrap_or_default());
-                    if mount.kind == "bind" && mount.from.is_none() {
-                        take(mount.source.as_deref().unwrap_or("."));
-                    }
-                }
-            }
-            _ => debug_assert!(false, "instruction {i} reads no context"),
-        }
-    }
-    out.literal_sources.sort();
-    out.literal_sources.dedup();
-    out
 }
 
 /// What builds the file. BuildKit fetches the frontend that `# syntax=` names; else it has at least what the file uses
