@@ -36,7 +36,7 @@ use crate::{
     graph::Stage,
     knowledge::{Class, Paths},
     pass::{Assumption, Builder, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
-    shell::{NodeKind, Script, background, leak, special_reads},
+    shell::{Leak, NodeKind, Script, background, leak_into, special_reads},
     syntax::{Keyword, PieceKind},
 };
 
@@ -100,6 +100,7 @@ enum Gain {
     Deletes(String),
     StaleIndex,
     Config,
+    Installs,
 }
 
 fn rows(input: &Input, stage: &Stage) -> Vec<Row> {
@@ -189,8 +190,16 @@ fn gains(input: &Input, row: &Row) -> Vec<(usize, usize, Gain)> {
                 out.push((a, b, Gain::Deletes(path)));
             }
         }
-        if is_config(&row.runs[b - 1], &row.runs[b]) {
+        // a row of small steps is no worth a subshell
+        let bare = |i: usize| {
+            let later: Vec<usize> = row.runs[i + 1..].iter().map(|s| s.at).collect();
+            wrap(input, row.runs[i].at, &later) != Ok(Wrap::Subshell)
+        };
+        if is_config(&row.runs[b - 1], &row.runs[b]) && bare(b - 1) && bare(b) {
             out.push((b - 1, b, Gain::Config));
+        }
+        if installs_alike(input, &row.runs[b - 1], &row.runs[b]) {
+            out.push((b - 1, b, Gain::Installs));
         }
     }
     out
@@ -230,6 +239,14 @@ fn needs_index(step: &Step) -> bool {
 
 fn is_config(a: &Step, b: &Step) -> bool {
     a.classes.iter().chain(&b.classes).all(|c| matches!(c, Class::Config | Class::Cleanup))
+}
+
+/// Whether both only install by the same program (A.6 iv: a few installs in a row).
+fn installs_alike(input: &Input, a: &Step, b: &Step) -> bool {
+    let only = |s: &Step| s.classes.iter().all(|c| *c == Class::Install);
+    let program = |s: &Step| input.facts.calls(s.at).iter().map(|c| c.argv.as_ref().map(|a| a[0].clone())).collect::<Vec<_>>();
+    let (pa, pb) = (program(a), program(b));
+    only(a) && only(b) && pa.iter().chain(&pb).all(|p| p.is_some() && *p == pa[0])
 }
 
 /// A path that `b` deletes and that `a` wrote and left there.
@@ -298,8 +315,8 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
         }
     }
     processes_end(&row.runs[k], left)?;
-    let errexit = run_a.and_then(|r| r.shell).is_some_and(|s| s.errexit);
-    let wraps = [wrap(left, false, errexit)?, wrap(right, true, errexit)?];
+    let later: Vec<usize> = row.runs[k + 1..].iter().map(|s| s.at).collect();
+    let wraps = [wrap(input, a, &later)?, wrap(input, b, &[])?];
     nothing_is_noticed(input, (a, left), (b, right))?;
     let base_known = stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
     Ok(Join {
@@ -330,7 +347,7 @@ fn state(message: impl Into<String>, unlock: impl Into<String>) -> Refusal {
     Refusal::new(Reason::StateLeaks, message, unlock)
 }
 
-/// How a RUN must be written as an element of the joined list, so that it stays one unit and nothing of it reaches the next.
+/// How a RUN must be written as an element of the joined list, so that it stays one unit and nothing of it reaches the `later` ones.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wrap {
     Bare,
@@ -338,10 +355,21 @@ enum Wrap {
     Subshell,
 }
 
-fn wrap(script: &Script, last: bool, errexit: bool) -> Result<Wrap, Refusal> {
+fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
+    let read = |run: usize| input.facts.run(run).and_then(Run::understood);
+    let Some(script) = read(run) else { return Ok(Wrap::Bare) };
+    let errexit = input.facts.run(run).and_then(|r| r.shell).is_some_and(|s| s.errexit);
+    let last = later.is_empty();
     let list = script.and_list();
     let nodes: Vec<_> = script.statements().iter().flat_map(|s| s.list.nodes()).collect();
-    let leaks = || nodes.iter().enumerate().filter_map(|(i, n)| leak(n).map(|l| (i, l)));
+    let exported = |name: &str| input.facts.before(run).is_none_or(|s| s.variable(name).is_some());
+    let behind: Vec<u8> = later.iter().filter_map(|r| read(*r)).flat_map(|s| [b" ", &s.joined().text[..]].concat()).collect();
+    let leaks = || {
+        nodes.iter().enumerate().filter_map(|(i, n)| {
+            let rest = [&script.joined().text[n.span.end as usize..], &behind].concat();
+            leak_into(n, &rest, &exported).map(|l| (i, l))
+        })
+    };
     if errexit && !is_plain_list(script) {
         return Err(state(
             "the shell runs with -e, which has no effect on a list before `&&`",
@@ -354,6 +382,9 @@ fn wrap(script: &Script, last: bool, errexit: bool) -> Result<Wrap, Refusal> {
     let only_at_the_end = list.is_some() && first + 1 == nodes.len();
     if only_at_the_end && last {
         return Ok(Wrap::Bare);
+    }
+    if what == Leak::Expansion {
+        return Err(state("a command is named by a variable, and could change the state of the shell", "write the command out"));
     }
     let what = what.text();
     if errexit || (!last && crate::shell::sets_errexit(script)) {
@@ -507,7 +538,6 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
     let file = input.file;
     let mut edits = Edits::default();
     let first = &file.instructions[runs[0]];
-    let script = |run: usize| input.facts.run(run).and_then(Run::understood);
     let newline = file.line_end();
     let escape = file.escape as char;
     let indent = indent(input, runs[0]);
@@ -518,10 +548,10 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
         let ins = &file.instructions[run];
         let text = ins.rest().file_span(Span::new(0, ins.rest().text.len()));
         // each element of the result is one unit: braces hold together what is no AND-list
-        let (open, close) = match script(run).and_then(|s| wrap(s, k + 1 == runs.len(), false).ok()) {
-            Some(Wrap::Subshell) => ("( ", " )"),
-            Some(Wrap::Bare) | None => ("", ""),
-            Some(Wrap::Braces) => ("{ ", "; }"),
+        let (open, close) = match wrap(input, run, &runs[k + 1..]) {
+            Ok(Wrap::Subshell) => ("( ", " )"),
+            Ok(Wrap::Bare) | Err(_) => ("", ""),
+            Ok(Wrap::Braces) => ("{ ", "; }"),
         };
         plain &= open.is_empty();
         let close = if close == "; }" && ends_list(&ins.rest().text) { " }" } else { close };
@@ -581,6 +611,7 @@ fn message(n: usize, gains: &[Gain]) -> String {
     let why = match deleted {
         Some(path) => format!("what is written to {path} and deleted again no longer stays in the image"),
         None if gains.contains(&Gain::StaleIndex) => "the install can no longer run with a stale package index".to_owned(),
+        None if gains.contains(&Gain::Installs) => "they install by the same program, in one layer".to_owned(),
         None => "they only write config, and one layer holds it".to_owned(),
     };
     format!("merge {n} RUNs: {why}")

@@ -3,10 +3,12 @@ use crate::pass::Pass;
 
 mod merge_runs;
 mod split_dependency_copy;
+mod use_distroless;
 
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
     &merge_runs::MergeRuns,
     &split_dependency_copy::SplitDependencyCopy,
+    &use_distroless::UseDistroless,
 ];

@@ -462,8 +462,36 @@ fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite
             rewrite.level = Level::Review;
             rewrite.evidence.push(format!("{} may grow: the early command fetches more than the build needs", needs.fills.join(" and ")));
         }
-        let flags = found.first().map(|f| flags_text(&file.instructions[f.at])).unwrap_or_default();
-        out.insert(copy.span.start, format!("{lines}{newline}{indent}RUN {flags}{early}{newline}{indent}"));
+        let Some(install) = found.first().map(|f| &file.instructions[f.at]) else {
+            return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
+        };
+        let cached = install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache")));
+        if cached {
+            return Err(Refusal::new(
+                Reason::NoGain,
+                "a cache mount keeps what the install fetches already",
+                "nothing: the mount does what the split would do",
+            ));
+        }
+        let alone = found.iter().all(|f| f.elements.is_none());
+        let repeats = found.iter().flat_map(|f| &f.installs).any(|(i, _)| early.starts_with(&i.command));
+        if repeats && !alone {
+            return Err(Refusal::new(
+                Reason::ManifestUnsuited,
+                "what follows the install in its RUN needs the sources and all that the install makes of them",
+                "put the install into a RUN of its own",
+            ));
+        }
+        // the early command runs under the same state as the install: just before it
+        let moved = moved_copy(input, broad, found[0].at - 1)?;
+        let flags = flags_text(install);
+        let between = (broad.at + 1..found[0].at).any(|i| file.instructions[i].keyword != Keyword::Run);
+        if between {
+            out.replace(copy.span, lines);
+            out.insert(install.span.start, format!("RUN {flags}{early}{newline}{indent}{moved}{newline}{indent}"));
+        } else {
+            out.insert(copy.span.start, format!("{lines}{newline}{indent}RUN {flags}{early}{newline}{indent}"));
+        }
         rewrite.effects.push(Effect::CommandAdded { command: early.clone() });
         return Ok((format!("copy {} and run `{early}` before the sources come", names(&needs.files)), rewrite));
     }

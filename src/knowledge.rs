@@ -14,7 +14,7 @@ use std::sync::{LazyLock, OnceLock};
 
 pub use commands::{Class, CommandFacts, Paths};
 pub use images::{Dir, Family, Group, Image, Libc, User};
-pub use tables::{Distroless, DistrolessImage, PackageManager, UserCreation};
+pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime, Swap, UserCreation};
 
 use images::{Entry, Images, Mirror, System, Word};
 

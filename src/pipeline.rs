@@ -3,7 +3,7 @@
 //! Two rounds. The first applies what is proved; the second starts from its result and applies what is for review. So the safe
 //! diff is a prefix of the review diff.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     context::Context,
@@ -14,7 +14,7 @@ use crate::{
     graph::Graph,
     knowledge::Knowledge,
     pass::{Assumption, Effect, Finding, Input, Level, Meta, Options, Outcome, Pass, Reason, Rewrite},
-    syntax::{self, Dockerfile, SyntaxError},
+    syntax::{self, Dockerfile, Keyword, SyntaxError},
     validate::{self, Claim, View, validate},
 };
 
@@ -351,8 +351,14 @@ impl Work {
 
     fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
         let rebuild = (self.text != unit.text).then(|| {
-            let is_manifest = |name: &str| Ecosystems::builtin().is_manifest(name);
-            cost::rebuild(&self.input, &syntax::parse(&self.text), &unit.options, &is_manifest)
+            let after = syntax::parse(&self.text);
+            // what a new COPY names is a manifest, whatever it is called
+            let named = copied_names(&after);
+            let old = copied_names(&self.input);
+            let is_manifest = |name: &str| {
+                Ecosystems::builtin().is_manifest(name) || (named.contains(name) && !old.contains(name))
+            };
+            cost::rebuild(&self.input, &after, &unit.options, &is_manifest)
         });
         Plan {
             before: unit.text.clone(),
@@ -366,4 +372,11 @@ impl Work {
             rebuild,
         }
     }
+}
+
+/// The last parts of the paths that COPYs name as sources.
+fn copied_names(file: &Dockerfile) -> BTreeSet<String> {
+    let copies = file.instructions.iter().filter(|i| matches!(i.keyword, Keyword::Copy | Keyword::Add));
+    let sources = copies.flat_map(|i| &i.args()[..i.args().len().saturating_sub(1)]);
+    sources.map(|a| a.value.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()).collect()
 }

@@ -15,7 +15,7 @@ use crate::edit::Span;
 use crate::syntax::Joined;
 
 pub use kind::{Dialect, ShellKind, shell_kind};
-pub use leak::{Leak, leak, leaks};
+pub use leak::{Leak, leak, leak_into, leaks};
 pub use walk::{Command, Place, background, sets_errexit, special_reads};
 pub use word::{Part, Word};
 

@@ -108,7 +108,9 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
             return fault("V1", format!("stage {} ({name}) has another name", x.index));
         }
         let raw = |v: &View, s: &crate::graph::Stage| v.file.instructions[s.from].first().to_owned();
-        if !rebased && (raw(old, x) != raw(new, y) || x.platform != y.platform || !same_base(&x.base, &y.base)) {
+        if !rebased
+            && (raw(old, x) != raw(new, y) || x.platform != y.platform || !same_base(&x.base, &y.base))
+        {
             return fault("V1", format!("stage {} ({name}) starts from something else", x.index));
         }
     }
@@ -145,7 +147,9 @@ fn config_is_equal(old: &View, new: &View, index: usize, claim: Claim) -> Result
 /// V2 to V4: the operations of a stage.
 fn operations_are_equal(pair: &Pair) -> Result<(), Fault> {
     let alignment = align(pair.old_ops, pair.new_ops);
-    if alignment.is_equal() {
+    // a base can change while no operation does
+    let rebased = pair.claim.effects.contains(&Effect::Base { stage: pair.index });
+    if alignment.is_equal() && !rebased {
         return Ok(());
     }
     let effects = pair.claim.effects;

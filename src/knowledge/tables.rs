@@ -50,6 +50,83 @@ pub struct Distroless {
     /// Names that are no longer published, and since when.
     pub removed: BTreeMap<String, String>,
     pub removed_releases: BTreeMap<String, String>,
+    /// What a stage must be like to be moved onto one of the images; empty: no stage is.
+    #[serde(default)]
+    pub swap: Swap,
+}
+
+/// Facts about the other side of a move onto a distroless image: what the stage has now, and how its programs were made.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swap {
+    pub source: String,
+    pub checked: String,
+    /// Images that are an operating system and nothing more.
+    pub plain: Vec<String>,
+    /// Packages whose files all distroless images have.
+    pub packages: Vec<String>,
+    /// Commands that only rebuild those files.
+    pub refresh: Vec<String>,
+    pub compilers: Vec<Compiler>,
+    pub runtimes: Vec<Runtime>,
+}
+
+/// A compiler, and the way in which what it makes needs no shared library.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compiler {
+    pub program: String,
+    /// Images that are there for it.
+    pub images: Vec<String>,
+    /// Subcommands that make programs in the working directory, or where `output` says.
+    pub build: Vec<String>,
+    /// Subcommands that make programs in `install_dir`.
+    pub install: Vec<String>,
+    pub output: Option<String>,
+    pub install_dir: Option<String>,
+    /// The variable that names another one.
+    pub install_env: Option<String>,
+    /// A folder of the project in which all programs are made, by target and profile.
+    pub tree: Option<String>,
+    /// The variable and its value with which it links statically.
+    pub static_env: Option<(String, String)>,
+    /// The option that names the target, and ends of targets that are linked statically.
+    pub target: Option<String>,
+    pub static_targets: Vec<String>,
+    /// Systems on which the target of the host is one of those.
+    pub static_families: Vec<Family>,
+    /// Options that may undo it, and variables.
+    pub never: Vec<String>,
+    pub never_env: Vec<String>,
+    /// Options without a value.
+    pub flags: Vec<String>,
+    /// Extensions of its sources.
+    pub sources: Vec<String>,
+    /// Text in sources of programs that start other programs.
+    pub starts_programs: Vec<String>,
+}
+
+/// A language whose runtime is in an image.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Runtime {
+    pub language: String,
+    /// Images with that runtime, which start what CMD says, whatever their own entrypoint does before.
+    pub images: Vec<String>,
+    /// Names of the program that runs it.
+    pub programs: Vec<String>,
+    /// Whether the distroless image has that program on its PATH, by the same name.
+    pub on_path: bool,
+    /// What the distroless image's entrypoint has after the program.
+    pub launcher: Vec<String>,
+    /// Extensions of what it runs, if that is a file which needs nothing beside it.
+    pub payload: Vec<String>,
+    /// Why no stage of it is moved.
+    pub unsuited: Option<String>,
+    /// Whether its packages may hold native code.
+    pub native: bool,
+    pub sources: Vec<String>,
+    pub starts_programs: Vec<String>,
 }
 
 /// What a tag of a distroless image sets.

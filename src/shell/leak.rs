@@ -1,12 +1,14 @@
 //! What a command changes in the shell for what comes after it.
 
-use super::{Node, NodeKind, Opaque, Simple, Statement, Terminator, Word};
+use super::{Node, NodeKind, Opaque, Part, Simple, Statement, Terminator, Word};
 
 /// A piece of shell state that a command changes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Leak {
     Cwd,
     Variable(String),
+    /// The variable of a `for`, which is seen only by what reads it by name, unless it is exported.
+    LoopVariable(String),
     /// A name that is put into the environment of later commands.
     Export(String),
     /// `set` and `shopt`.
@@ -34,7 +36,7 @@ impl Leak {
     pub fn text(&self) -> String {
         match self {
             Leak::Cwd => "changes the directory".to_string(),
-            Leak::Variable(name) => format!("sets the shell variable {name}"),
+            Leak::Variable(name) | Leak::LoopVariable(name) => format!("sets the shell variable {name}"),
             Leak::Export(name) => format!("exports {name}"),
             Leak::Option => "sets shell options".to_string(),
             Leak::Umask => "sets the umask".to_string(),
@@ -66,6 +68,24 @@ pub fn leaks(node: &Node) -> Vec<Leak> {
     let mut out = Vec::new();
     of_node(node, &mut out);
     out
+}
+
+/// The first of [`leaks`] that something in `rest`, shell text that comes later, could notice; `exported` tells whether a
+/// variable is part of the environment, so that every command sees it.
+#[must_use]
+pub fn leak_into(node: &Node, rest: &[u8], exported: &dyn Fn(&str) -> bool) -> Option<Leak> {
+    let seen = |l: &Leak| match l {
+        Leak::LoopVariable(name) => exported(name) || mentions(rest, name.as_bytes()),
+        _ => true,
+    };
+    leaks(node).into_iter().find(seen)
+}
+
+/// Whether `text` has `name` as a whole word.
+fn mentions(text: &[u8], name: &[u8]) -> bool {
+    let part = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    memchr::memmem::find_iter(text, name)
+        .any(|i| !part(i.checked_sub(1).and_then(|i| text.get(i))) && !part(text.get(i + name.len())))
 }
 
 /// The index of the command's name behind `command` and `builtin`, and whether these only look it up. `None` when
@@ -112,7 +132,7 @@ fn of_node(node: &Node, out: &mut Vec<Leak>) {
         }
         NodeKind::For { name, words, body } => {
             words.iter().flatten().for_each(|w| sets(w, out));
-            out.push(Leak::Variable(name.clone()));
+            out.push(Leak::LoopVariable(name.clone()));
             of_list(body, out);
         }
         NodeKind::While { condition, body, .. } => {
@@ -155,7 +175,11 @@ fn of_simple(simple: &Simple, out: &mut Vec<Leak>) {
         return;
     };
     let Some(name) = simple.words[at].literal() else {
-        out.push(Leak::Expansion);
+        // a path names a file, whatever the rest of the word is
+        let is_path = |p: &Part| matches!(p, Part::Text { value, .. } if value.contains('/'));
+        if !simple.words[at].parts.iter().any(is_path) {
+            out.push(Leak::Expansion);
+        }
         return;
     };
     // POSIX keeps the assignments before a special builtin; bash does not, and is taken with the others.

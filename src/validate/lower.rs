@@ -5,7 +5,7 @@ use std::fmt;
 use super::View;
 use crate::{
     facts::Form,
-    shell::{NodeKind, Script, leak},
+    shell::{NodeKind, Script, leak_into},
     syntax::{Instruction, Keyword},
 };
 
@@ -164,14 +164,17 @@ fn units(view: &View, at: usize, ins: &Instruction) -> (Vec<String>, Vec<String>
     let units = match (run.form, run.understood()) {
         (Form::Exec, _) => whole("exec "),
         (Form::Heredoc, _) => whole("heredoc "),
-        (Form::Shell, Some(script)) => units_of(script, run.shell.is_some_and(|s| s.errexit)),
+        (Form::Shell, Some(script)) => {
+            let exported = |name: &str| view.facts.before(at).is_none_or(|s| s.variable(name).is_some());
+            units_of(script, run.shell.is_some_and(|s| s.errexit), &exported)
+        }
         (Form::Shell, None) => whole(""),
     };
     (units, run.flags.clone())
 }
 
 /// An AND-list none of whose elements but the last leaks state is its elements; anything else is one unit.
-fn units_of(script: &Script, errexit: bool) -> Vec<String> {
+fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> Vec<String> {
     let whole = || vec![tidy(&script.joined().text)];
     let Some(list) = script.and_list() else { return whole() };
     let Some((_, init)) = list.split_last() else { return whole() };
@@ -179,7 +182,8 @@ fn units_of(script: &Script, errexit: bool) -> Vec<String> {
         return whole();
     }
     let plain = |kind: &NodeKind| matches!(kind, NodeKind::Simple(_) | NodeKind::Pipeline { .. });
-    if init.iter().any(|n| leak(n).is_some()) || (errexit && !list.iter().all(|n| plain(&n.kind))) {
+    let after = |n: &crate::shell::Node| &script.joined().text[n.span.end as usize..];
+    if init.iter().any(|n| leak_into(n, after(n), exported).is_some()) || (errexit && !list.iter().all(|n| plain(&n.kind))) {
         return whole();
     }
     list.iter().map(|node| tidy(script.text(unwrapped(script, node)))).collect()

@@ -1,2 +1,14 @@
-use super::*;
-pub(super) fn check(pair: &Pair, a: &Alignment) -> Result<(), Fault> { undeclared(pair, a) }
+//! Rules for rewrites that change the image on purpose.
+
+use super::{Alignment, Fault, Pair, undeclared};
+use crate::pass::Effect;
+
+mod base;
+
+/// Checks the operations of a stage whose user or base changes.
+pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    if pair.claim.effects.contains(&Effect::Base { stage: pair.index }) {
+        return base::check(pair, alignment);
+    }
+    undeclared(pair, alignment)
+}

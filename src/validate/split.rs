@@ -108,6 +108,10 @@ impl Side<'_> {
         for install in later {
             let Ok(needs) = self.needs(install, &source, &target) else { continue };
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
+                let state = |e: &Exec| (self.pair.new_ops.trail(&Op::Exec(e.clone())).join("\n"), e.flags.clone());
+                if state(exec) != state(install) {
+                    return fault("V3", format!("`{}` runs under another state than `{}`", exec.unit, install.unit));
+                }
                 for n in &needs {
                     self.has_manifests(n, &source, &target, at)?;
                 }

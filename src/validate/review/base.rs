@@ -1,0 +1,322 @@
+//! A stage that moves onto another base: what it copies stays, what it runs at build time goes as declared, and what it starts
+//! is still there.
+
+use crate::{
+    facts::{Command, covers, join},
+    knowledge::{DistrolessImage, Libc},
+    pass::Effect,
+    syntax::Keyword,
+    validate::{
+        Fault, Pair, View,
+        align::Alignment,
+        fault,
+        lower::{Copy, Op},
+    },
+};
+
+pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    commands_are_gone(pair, alignment)?;
+    copies_are_equal(pair)?;
+    folders_are_equal(pair)?;
+    let (name, image, tag) = new_image(pair)?;
+    user_is_as_declared(pair, tag)?;
+    starts_the_same(pair, name, image)
+}
+
+fn text_of(view: &View, at: usize) -> String {
+    String::from_utf8_lossy(&view.file.instructions[at].rest().text).trim().to_owned()
+}
+
+/// Each RUN is gone as a whole and declared; none is left and none is new.
+fn commands_are_gone(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let stage = pair.index;
+    let declared = |text: &str| {
+        pair.claim.effects.iter().any(|e| matches!(e, Effect::Removed { command } if command == text))
+    };
+    if let Some(op) = pair.new_ops.ops.iter().find(|op| matches!(op, Op::Exec(_))) {
+        return fault("V2", format!("stage {stage}: the new base cannot run this: {op}"));
+    }
+    for op in pair.removed(alignment) {
+        let Op::Exec(exec) = op else { continue };
+        if !declared(&text_of(pair.old, exec.at)) {
+            return fault("V2", format!("stage {stage}: this is gone and not declared: {op}"));
+        }
+    }
+    for effect in pair.claim.effects {
+        let Effect::Removed { command } = effect else { continue };
+        let is_there = |view: &View| {
+            let mut body = view.graph.stages()[stage].body.clone();
+            body.any(|i| view.file.instructions[i].keyword == Keyword::Run && text_of(view, i) == *command)
+        };
+        if !is_there(pair.old) {
+            return fault(
+                "V2",
+                format!("stage {stage}: this is declared to be gone and was never there: {command}"),
+            );
+        }
+    }
+    // what only a RUN could use stays as it is: ENV, ARG and SHELL are compared as config and by their texts
+    let state = |view: &View| -> Vec<String> {
+        let body = view.graph.stages()[stage].body.clone();
+        let ins = body
+            .map(|i| &view.file.instructions[i])
+            .filter(|i| matches!(i.keyword, Keyword::Env | Keyword::Arg | Keyword::Shell));
+        ins.map(|i| String::from_utf8_lossy(i.source()).into_owned()).collect()
+    };
+    if state(pair.old) != state(pair.new) {
+        return fault("V1", format!("stage {stage}: ENV, ARG or SHELL differ"));
+    }
+    Ok(())
+}
+
+fn copies<'a>(ops: &'a [Op]) -> Vec<&'a Copy> {
+    let copy = |op: &'a Op| match op {
+        Op::Copy(c) => Some(c),
+        _ => None,
+    };
+    ops.iter().filter_map(copy).collect()
+}
+
+/// The same COPYs in the same order. An owner may become a number, where the user is declared to change.
+fn copies_are_equal(pair: &Pair) -> Result<(), Fault> {
+    let (old, new) = (copies(&pair.old_ops.ops), copies(&pair.new_ops.ops));
+    let stage = pair.index;
+    for (i, a) in old.iter().enumerate() {
+        let Some(b) = new.get(i) else {
+            return fault("V2", format!("stage {stage}: this is gone: {}", Op::Copy((*a).clone())));
+        };
+        if !a.is_same_but_owner_and_mode(b) || a.mode != b.mode {
+            return fault("V2", format!("stage {stage}: this differs: {}", Op::Copy((*a).clone())));
+        }
+        if a.owner != b.owner
+            && !(b.owner.as_deref().is_some_and(is_numeric) && a.owner.is_some() && user_is_declared(pair))
+        {
+            return fault("V4", format!("stage {stage}: another owner: {}", Op::Copy((*b).clone())));
+        }
+        if b.owner.as_deref().is_some_and(|o| !is_numeric(o) && !is_known(pair, o)) {
+            return fault(
+                "V4",
+                format!(
+                    "stage {stage}: the new base has no such owner: {}",
+                    b.owner.as_deref().unwrap_or_default()
+                ),
+            );
+        }
+    }
+    match new.get(old.len()) {
+        Some(b) => fault("V2", format!("stage {stage}: this is new: {}", Op::Copy((*b).clone()))),
+        None => Ok(()),
+    }
+}
+
+fn user_is_declared(pair: &Pair) -> bool {
+    pair.claim.effects.contains(&Effect::User { stage: pair.index })
+}
+
+fn is_numeric(spec: &str) -> bool {
+    spec.split(':').all(|part| part.parse::<u32>().is_ok())
+}
+
+/// Whether the new base has these users and groups.
+fn is_known(pair: &Pair, spec: &str) -> bool {
+    let d = pair.knowledge.distroless();
+    let (user, group) = spec.split_once(':').map_or((spec, None), |(u, g)| (u, Some(g)));
+    let number = |t: &str| t.parse::<u32>().is_ok();
+    let group_is = |g: &str| {
+        number(g)
+            || d.groups.iter().any(|x| x.name == g)
+            || d.users.iter().any(|u| u.group.as_deref() == Some(g))
+    };
+    (number(user) || d.users.iter().any(|u| u.name == user)) && group.is_none_or(group_is)
+}
+
+/// The same folders in the same order, but for one before all that keeps the working directory as it was.
+fn folders_are_equal(pair: &Pair) -> Result<(), Fault> {
+    let paths = |ops: &[Op]| -> Vec<String> {
+        let path = |op: &Op| match op {
+            Op::Dir(d) => Some(d.path.clone()),
+            _ => None,
+        };
+        ops.iter().filter_map(path).collect()
+    };
+    let (old, mut new) = (paths(&pair.old_ops.ops), paths(&pair.new_ops.ops));
+    let stage = pair.index;
+    let begins = |view: &View| view.facts.before(view.graph.stages()[stage].from).and_then(|s| s.cwd.clone());
+    let declared = pair.claim.effects.contains(&Effect::Workdir { stage });
+    if declared && new.len() == old.len() + 1 && begins(pair.old).as_ref() == new.first() {
+        new.remove(0);
+    }
+    if old != new {
+        return fault("V2", format!("stage {stage}: other folders are made"));
+    }
+    let ends = |view: &View| view.facts.stage(stage).end.cwd.clone();
+    if ends(pair.old) != ends(pair.new) && !declared {
+        return fault("V1", format!("stage {stage}: another working directory"));
+    }
+    Ok(())
+}
+
+/// The new base is an image of the catalogue that is published, under a tag without a shell.
+fn new_image<'a>(pair: &'a Pair) -> Result<(&'a str, &'a DistrolessImage, &'a str), Fault> {
+    let d = pair.knowledge.distroless();
+    let (old, new) = (&pair.old.graph.stages()[pair.index], &pair.new.graph.stages()[pair.index]);
+    if old.platform != new.platform {
+        return fault("V1", format!("stage {}: another platform", pair.index));
+    }
+    let from = &pair.new.file.instructions[new.from];
+    let reference = from.first();
+    let unknown = || Fault {
+        rule: "V1",
+        message: format!("stage {}: {reference} is no image of the catalogue", pair.index),
+    };
+    let short = reference.strip_prefix(&d.registry).and_then(|r| r.strip_prefix('/')).ok_or_else(unknown)?;
+    let (full, tag) = short.split_once(':').ok_or_else(unknown)?;
+    let (name, release) = full.rsplit_once('-').ok_or_else(unknown)?;
+    let (name, image) = d.images.get_key_value(name).ok_or_else(unknown)?;
+    let variant = d.variants.get(tag).ok_or_else(unknown)?;
+    let published = image.releases.iter().any(|r| r == release)
+        && !d.removed.contains_key(full)
+        && !d.removed_releases.contains_key(release);
+    if !published || variant.shell.is_some() {
+        return Err(unknown());
+    }
+    Ok((name, image, tag))
+}
+
+/// USER says what it said, or a number; and the user that the image runs as is the old one unless declared.
+fn user_is_as_declared(pair: &Pair, tag: &str) -> Result<(), Fault> {
+    let stage = pair.index;
+    let users = |view: &View| -> Vec<String> {
+        let body = view.graph.stages()[stage].body.clone();
+        body.map(|i| &view.file.instructions[i])
+            .filter(|i| i.keyword == Keyword::User)
+            .map(|i| i.first().to_owned())
+            .collect()
+    };
+    let (old, new) = (users(pair.old), users(pair.new));
+    if old.len() != new.len() {
+        return fault("V1", format!("stage {stage}: there are more or fewer USERs"));
+    }
+    for (a, b) in old.iter().zip(&new) {
+        if a != b && !(is_numeric(b) && user_is_declared(pair)) {
+            return fault("V1", format!("stage {stage}: USER {a} became {b}"));
+        }
+        if !is_numeric(b) && !is_known(pair, b) {
+            return fault("V1", format!("stage {stage}: the new base has no user {b}"));
+        }
+    }
+    let end = |view: &View| view.facts.stage(stage).end.is_root();
+    if end(pair.old) != end(pair.new) && !user_is_declared(pair) {
+        return fault("V1", format!("stage {stage}: {tag} runs as another user"));
+    }
+    Ok(())
+}
+
+/// What a container starts is what it started, and is there.
+fn starts_the_same(pair: &Pair, name: &str, image: &DistrolessImage) -> Result<(), Fault> {
+    let stage = pair.index;
+    let argv = |view: &View| {
+        let config = &view.facts.stage(stage).config;
+        let words = |c: &Option<Command>| c.as_ref().map(|c| (c.exec, c.at.is_some(), c.words.clone()));
+        (words(&config.entrypoint), words(&config.cmd))
+    };
+    let ((old_entry, old_cmd), (new_entry, new_cmd)) = (argv(pair.old), argv(pair.new));
+    if [&new_entry, &new_cmd].into_iter().flatten().any(|(exec, ..)| !exec) {
+        return fault("V1", format!("stage {stage}: a shell form is left, and there is no shell"));
+    }
+    let own = |c: &Option<(bool, bool, Vec<String>)>| {
+        c.iter().filter(|(_, own, _)| *own).flat_map(|c| c.2.clone()).collect::<Vec<_>>()
+    };
+    let all = |c: &Option<(bool, bool, Vec<String>)>| c.iter().flat_map(|c| c.2.clone()).collect::<Vec<_>>();
+    let old: Vec<String> = [own(&old_entry), own(&old_cmd)].concat();
+    let new: Vec<String> = [all(&new_entry), all(&new_cmd)].concat();
+    let check = pair.new.facts.stage(stage).config.healthcheck.as_deref().unwrap_or_default();
+    let check: Vec<&String> = check.iter().filter(|w| !w.starts_with("--")).collect();
+    if check.first().is_some_and(|w| *w != "NONE") && check.get(1) != old.first().as_ref() {
+        return fault("V1", format!("stage {stage}: the health check needs what is gone"));
+    }
+    let differs =
+        || fault("V1", format!("stage {stage}: it starts {} instead of {}", new.join(" "), old.join(" ")));
+    let (Some(program), Some(first)) = (new.first(), old.first()) else { return differs() };
+    match &image.binary {
+        Some(binary) => {
+            let last = |p: &str| p.rsplit('/').next().unwrap_or(p).to_owned();
+            let is_it = program == binary || (!program.contains('/') && last(binary) == *program);
+            let fits = image
+                .language
+                .as_ref()
+                .zip(pair.old.facts.stage(stage).image.as_ref().and_then(|i| i.language.as_ref()));
+            let same = fits.is_some_and(|((l, v), (k, w))| {
+                l == k
+                    && w.as_deref().is_some_and(|w| {
+                        w == v || w.strip_prefix(v.as_str()).is_some_and(|r| r.starts_with('.'))
+                    })
+            });
+            if !same {
+                return fault("V1", format!("stage {stage}: {name} has another language or version"));
+            }
+            if !is_it
+                || new[1..] != old[1..]
+                || (!last(binary).starts_with(first.as_str()) && !first.starts_with(&last(binary)))
+            {
+                return differs();
+            }
+        }
+        None => {
+            if new != old {
+                return differs();
+            }
+            let cwd = pair.new.facts.stage(stage).end.cwd.clone().unwrap_or_default();
+            let provides = |c: &&Copy| !program.contains('/') || covers(&c.dst, &join(&cwd, program));
+            let Some(from) = copies(&pair.new_ops.ops).into_iter().rev().find(provides) else {
+                return fault("V4", format!("stage {stage}: {program} is not copied"));
+            };
+            libc_fits(pair, image, from)?;
+        }
+    }
+    Ok(())
+}
+
+/// On an image without a C library only what is linked statically runs: the stages that it comes from must say so.
+fn libc_fits(pair: &Pair, image: &DistrolessImage, copy: &Copy) -> Result<(), Fault> {
+    if image.libc != Libc::Static {
+        return Ok(());
+    }
+    let swap = &pair.knowledge.distroless().swap;
+    let view = pair.new;
+    let mut open: Vec<usize> = view.graph.sources(copy.at);
+    let mut seen = Vec::new();
+    while let Some(stage) = open.pop() {
+        if seen.contains(&stage) {
+            continue;
+        }
+        seen.push(stage);
+        let here = &view.graph.stages()[stage];
+        if let crate::graph::Base::Stage(parent) = here.base {
+            open.push(parent);
+        }
+        let family = view.facts.stage(stage).image.as_ref().map(|i| i.family);
+        for at in here.body.clone() {
+            open.extend(view.graph.sources(at));
+            let source = String::from_utf8_lossy(view.file.instructions[at].source()).into_owned();
+            let says = swap.compilers.iter().any(|c| {
+                let by_env = c.static_env.as_ref().is_some_and(|(n, v)| {
+                    source.contains(&format!("{n}={v}"))
+                        || source.contains(&format!("{n} {v}"))
+                        || source.contains(&format!("{n}=\"{v}\""))
+                });
+                let by_target = c.static_targets.iter().any(|t| source.contains(t));
+                let by_system =
+                    source.contains(&c.program) && family.is_some_and(|f| c.static_families.contains(&f));
+                by_env || by_target || by_system
+            });
+            if says {
+                return Ok(());
+            }
+        }
+    }
+    fault("V4", format!("stage {}: nothing says that {} is linked statically", pair.index, copy.dst))
+}
+
+#[cfg(test)]
+mod tests;

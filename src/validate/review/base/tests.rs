@@ -1,0 +1,128 @@
+use crate::{
+    facts::Facts,
+    graph::Graph,
+    knowledge::Knowledge,
+    options::Options,
+    pass::Effect,
+    syntax,
+    validate::{Claim, View, validate},
+};
+
+const BEFORE: &str = r#"FROM golang:1.25 AS build
+WORKDIR /src
+COPY . .
+RUN CGO_ENABLED=0 go build -o /out/server .
+
+FROM alpine:3.22
+ENV MODE=prod
+RUN apk add --no-cache ca-certificates
+RUN adduser -D app
+COPY --from=build --chown=app /out/server /server
+COPY web /web
+WORKDIR /work
+USER app
+ENTRYPOINT ["/server"]
+CMD ["-v"]
+"#;
+
+const AFTER: &str = r#"FROM golang:1.25 AS build
+WORKDIR /src
+COPY . .
+RUN CGO_ENABLED=0 go build -o /out/server .
+
+FROM gcr.io/distroless/static-debian13:nonroot
+ENV MODE=prod
+COPY --from=build --chown=65532:65532 /out/server /server
+COPY web /web
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["/server"]
+CMD ["-v"]
+"#;
+
+fn effects() -> Vec<Effect> {
+    let removed = ["apk add --no-cache ca-certificates", "adduser -D app"];
+    let mut all = vec![Effect::Base { stage: 1 }, Effect::User { stage: 1 }];
+    all.extend(removed.map(|c| Effect::Removed { command: c.into() }));
+    all
+}
+
+fn judge(before: &str, after: &str, effects: &[Effect]) -> Result<(), String> {
+    let (knowledge, options) = (Knowledge::builtin(), Options::default());
+    let (old, new) = (syntax::parse(before.as_bytes()), syntax::parse(after.as_bytes()));
+    let (old_graph, new_graph) = (Graph::new(&old, &[]), Graph::new(&new, &[]));
+    let old_facts = Facts::derive(&old, &old_graph, knowledge, &options);
+    let new_facts = Facts::derive(&new, &new_graph, knowledge, &options);
+    let a = View { file: &old, graph: &old_graph, facts: &old_facts, context: None };
+    let b = View { file: &new, graph: &new_graph, facts: &new_facts, context: None };
+    validate(&a, &b, Claim { effects, assumes: &[] }, knowledge).map_err(|f| f.to_string())
+}
+
+/// `after` with one text replaced must be refused, with a message that has `word`.
+fn caught(from: &str, to: &str, word: &str) {
+    assert!(AFTER.contains(from), "{from}");
+    let error = judge(BEFORE, &AFTER.replacen(from, to, 1), &effects()).expect_err(from);
+    assert!(error.contains(word), "{from} -> {to}: {error}");
+}
+
+#[test]
+fn a_move_passes() {
+    assert_eq!(judge(BEFORE, AFTER, &effects()), Ok(()));
+}
+
+#[test]
+fn what_is_not_declared_is_caught() {
+    caught("COPY web /web\n", "", "gone");
+    caught("COPY web /web", "COPY web /app", "differs");
+    caught("COPY web /web", "COPY web /web\nCOPY more /more", "new");
+    caught("WORKDIR /work\n", "", "WorkingDir");
+    caught("MODE=prod", "MODE=test", "Env");
+    caught("CMD [\"-v\"]\n", "", "Cmd");
+    caught("\"/server\"]", "\"/serve\"]", "Entrypoint");
+    caught("go build", "go build -race", "stage 0");
+    caught("golang:1.25", "golang:1.26", "stage 0");
+    caught("static-debian13:nonroot", "static-debian11:nonroot", "catalogue");
+    caught("static-debian13:nonroot", "static-debian13:debug", "catalogue");
+    caught("gcr.io/distroless/static-debian13:nonroot", "scratch", "catalogue");
+    caught(
+        "gcr.io/distroless/static-debian13:nonroot",
+        "--platform=linux/arm64 gcr.io/distroless/static-debian13:nonroot",
+        "platform",
+    );
+    caught("USER 65532:65532", "USER app", "no user");
+    caught("ENV MODE", "RUN true\nENV MODE", "cannot run");
+    caught("--chown=65532:65532", "--chown=app", "no such owner");
+}
+
+#[test]
+fn each_removed_run_must_be_declared() {
+    let mut few = effects();
+    few.retain(|e| !matches!(e, Effect::Removed { command } if command.starts_with("adduser")));
+    assert!(judge(BEFORE, AFTER, &few).unwrap_err().contains("not declared"));
+    let mut other = effects();
+    other.push(Effect::Removed { command: "make".into() });
+    assert!(judge(BEFORE, AFTER, &other).unwrap_err().contains("never there"));
+    let without_user: Vec<Effect> =
+        effects().into_iter().filter(|e| !matches!(e, Effect::User { .. })).collect();
+    assert!(judge(BEFORE, AFTER, &without_user).is_err());
+}
+
+#[test]
+fn a_program_must_be_linked_as_the_base_needs() {
+    let dynamic = |t: &str| t.replace("CGO_ENABLED=0 ", "");
+    assert!(judge(&dynamic(BEFORE), &dynamic(AFTER), &effects()).unwrap_err().contains("statically"));
+}
+
+#[test]
+fn the_language_must_be_the_same() {
+    let before = "FROM node:22-slim\nCOPY server.js /\nCMD [\"node\", \"/server.js\"]\n";
+    let after = "FROM gcr.io/distroless/nodejs22-debian13:latest\nCOPY server.js /\nCMD [\"/server.js\"]\n";
+    let all = [Effect::Base { stage: 0 }, Effect::Entrypoint { stage: 0 }];
+    assert_eq!(judge(before, after, &all), Ok(()));
+    assert!(judge(before, &after.replace("nodejs22", "nodejs24"), &all).unwrap_err().contains("version"));
+    assert!(judge(before, &after.replace("nodejs22", "java21"), &all).is_err());
+    assert!(
+        judge(before, &after.replace("/server.js\"]", "/other.js\"]"), &all).unwrap_err().contains("starts")
+    );
+    assert!(judge(before, after, &all[..1]).is_err());
+}
