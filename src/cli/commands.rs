@@ -110,7 +110,11 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
         let text = if after { ready.plan(&settings).after } else { text.clone() };
         let file = syntax::parse(&text);
         if let Some(e) = file.error() {
-            return Err(report::FileError { code: e.code.into(), message: e.message.clone(), line: Some(e.line) });
+            return Err(report::FileError {
+                code: e.code.into(),
+                message: e.message.clone(),
+                line: Some(e.line),
+            });
         }
         let options = &ready.unit.options;
         let mut graph = Graph::new(&file, &options.build_args);
@@ -135,7 +139,8 @@ fn named(path: &Path) -> Input {
 
 /// Says why a file was not understood; the exit code.
 fn failed(file: File, color: Color) -> u8 {
-    let report = Report { level: crate::pass::Level::Safe, files: vec![file], errors: Vec::new(), written: false };
+    let report =
+        Report { level: crate::pass::Level::Safe, files: vec![file], errors: Vec::new(), written: false };
     print_error(&report::text::errors(&report, is_coloured(color, &io::stderr())));
     if report.outcome().internal { exit::FAILED } else { exit::INCOMPLETE }
 }

@@ -1,6 +1,7 @@
 //! From a Dockerfile's path to its entry in the report.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,7 +23,7 @@ use crate::{
     options::{Builder, Deployment, Options, Service},
     pipeline::{Plan, Request, Unit, plan},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
-    report::{ContextNote, File},
+    report::{ContextNote, File, FileError, Kind},
     syntax::{self, Dockerfile, Keyword},
 };
 
@@ -43,9 +44,36 @@ impl Planned {
     }
 }
 
-/// The entries alone.
+/// The entries alone. What two Dockerfiles of one context add to it alike is told once.
 pub(super) fn files(planned: Vec<Planned>) -> Vec<File> {
-    planned.into_iter().flat_map(|p| p.files).map(|(_, f)| f).collect()
+    let mut seen = BTreeSet::new();
+    let all = planned.into_iter().flat_map(|p| p.files);
+    all.filter(|(path, f)| f.kind == Kind::Dockerfile || seen.insert(path.clone())).map(|(_, f)| f).collect()
+}
+
+/// Of two Dockerfiles that would change one ignore file in two ways the first counts; the other has to be planned on it.
+fn settle(planned: &mut [Planned]) {
+    let mut taken: BTreeMap<PathBuf, (Vec<u8>, String)> = BTreeMap::new();
+    for one in planned {
+        let Some(((_, own), ignores)) = one.files.split_first() else { continue };
+        let clash = ignores.iter().find_map(|(path, f)| {
+            let (_, by) = taken.get(path).filter(|(after, _)| *after != f.after)?;
+            let message = format!(
+                "{}: changes {} in another way than {by} does; write that one first, then run again",
+                own.path, f.path
+            );
+            Some(FileError { code: "ignore-file-shared".into(), message, line: None })
+        });
+        match clash {
+            Some(error) => {
+                one.files.truncate(1);
+                one.files[0].1.fail(error);
+            }
+            None => {
+                taken.extend(ignores.iter().map(|(p, f)| (p.clone(), (f.after.clone(), own.path.clone()))));
+            }
+        }
+    }
 }
 
 /// Plans every file, in order, several at a time.
@@ -62,7 +90,7 @@ pub(super) fn all(args: &args::Run, inputs: Vec<Input>, session: &Session) -> Re
         bar.inc(1);
         planned
     };
-    let out = match args.jobs {
+    let mut out: Vec<Planned> = match args.jobs {
         _ if work.len() < 2 => work.iter().map(one).collect(),
         None => work.par_iter().map(one).collect(),
         Some(jobs) => {
@@ -72,6 +100,7 @@ pub(super) fn all(args: &args::Run, inputs: Vec<Input>, session: &Session) -> Re
         }
     };
     bar.finish_and_clear();
+    settle(&mut out);
     Ok(out)
 }
 
@@ -243,8 +272,7 @@ fn features(file: &Dockerfile) -> (u32, u32) {
 
 /// Every stage that the repository builds of the file. An entry without a target builds the last one.
 fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
-    let named: std::collections::BTreeSet<&String> =
-        builds.iter().filter_map(|b| b.target.as_ref()).collect();
+    let named: BTreeSet<&String> = builds.iter().filter_map(|b| b.target.as_ref()).collect();
     let mut out: Vec<String> = named.into_iter().cloned().collect();
     if !out.is_empty() && builds.iter().any(|b| b.target.is_none()) {
         out.extend(graph.stages().last().map(|s| s.index.to_string()));

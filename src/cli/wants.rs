@@ -29,7 +29,8 @@ pub(super) fn wants(file: &Dockerfile, graph: &Graph, knowledge: &Knowledge, opt
     out.literal_sources.dedup();
     if out.whole {
         let facts = Facts::derive(file, graph, knowledge, options);
-        out.manifests = graph.stages().iter().flat_map(|s| manifests(file, graph, &facts, s.body.clone())).collect();
+        out.manifests =
+            graph.stages().iter().flat_map(|s| manifests(file, graph, &facts, s.body.clone())).collect();
         out.manifests.sort();
         out.manifests.dedup();
     }
@@ -59,7 +60,12 @@ fn literal(source: &str) -> Option<String> {
 }
 
 /// Of each install of a stage behind a `COPY .`, the manifests that it reads, each a group of its own.
-fn manifests(file: &Dockerfile, graph: &Graph, facts: &Facts, body: std::ops::Range<usize>) -> Vec<Vec<String>> {
+fn manifests(
+    file: &Dockerfile,
+    graph: &Graph,
+    facts: &Facts,
+    body: std::ops::Range<usize>,
+) -> Vec<Vec<String>> {
     let mut out = Vec::new();
     let mut target: Option<String> = None;
     for at in body {
@@ -79,7 +85,9 @@ fn manifests(file: &Dockerfile, graph: &Graph, facts: &Facts, body: std::ops::Ra
                     if argv.first().is_some_and(|a| a == "cd") {
                         dir = dir.zip(argv.get(1)).map(|(dir, to)| join(&dir, to));
                     }
-                    if let (Some(dir), Recognized::Install(install)) = (&dir, Ecosystems::builtin().recognize(argv)) {
+                    if let (Some(dir), Recognized::Install(install)) =
+                        (&dir, Ecosystems::builtin().recognize(argv))
+                    {
                         out.extend(read_by(&install, dir, target));
                     }
                 }
@@ -129,6 +137,11 @@ mod tests {
         check("FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci\n", &[], &["package.json"], true);
         check("FROM node:22\nWORKDIR /app\nRUN npm ci\nCOPY . .\n", &[], &[], true);
         check("FROM node:22\nCOPY . /app\nRUN cd /app/web && npm ci\n", &[], &["web/package.json"], true);
-        check("FROM python:3\nWORKDIR /a\nCOPY . /a\nRUN pip install -r req/x.txt\n", &[], &["req/x.txt"], true);
+        check(
+            "FROM python:3\nWORKDIR /a\nCOPY . /a\nRUN pip install -r req/x.txt\n",
+            &[],
+            &["req/x.txt"],
+            true,
+        );
     }
 }

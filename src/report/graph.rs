@@ -60,9 +60,7 @@ pub fn render(file: &Dockerfile, graph: &Graph, format: Format) -> String {
     match format {
         Format::Mermaid => mermaid(&drawing),
         Format::Dot => dot(&drawing),
-        Format::Json => {
-            serde_json::to_string_pretty(&drawing).expect("no key is anything but text") + "\n"
-        }
+        Format::Json => serde_json::to_string_pretty(&drawing).expect("no key is anything but text") + "\n",
     }
 }
 
@@ -76,14 +74,25 @@ fn draw(file: &Dockerfile, graph: &Graph) -> Drawing {
     let mut out = Vec::new();
     for (id, node) in nodes {
         let dot = match node {
-            Node::Context => Dot { id, kind: "context", label: "build context".into(), lines: None, stage: None },
+            Node::Context => {
+                Dot { id, kind: "context", label: "build context".into(), lines: None, stage: None }
+            }
             Node::Image(name) => Dot { id, kind: "image", label: name.clone(), lines: None, stage: None },
-            Node::Stage(i) => Dot { id, kind: "stage", label: stages[*i].0.clone(), lines: None, stage: Some(*i) },
+            Node::Stage(i) => {
+                Dot { id, kind: "stage", label: stages[*i].0.clone(), lines: None, stage: Some(*i) }
+            }
             Node::Instruction(i) => {
                 let ins = &file.instructions[*i];
-                let text = String::from_utf8_lossy(ins.source()).split_whitespace().collect::<Vec<_>>().join(" ");
+                let text =
+                    String::from_utf8_lossy(ins.source()).split_whitespace().collect::<Vec<_>>().join(" ");
                 let stage = graph.stage_of(*i).map(|s| s.index);
-                Dot { id, kind: "instruction", label: shortened(&printable(&text)), lines: Some(ins.lines), stage }
+                Dot {
+                    id,
+                    kind: "instruction",
+                    label: shortened(&printable(&text)),
+                    lines: Some(ins.lines),
+                    stage,
+                }
             }
         };
         if let Some(stage) = dot.stage {
@@ -214,9 +223,25 @@ mod tests {
 
     #[test]
     fn draws() {
-        let text = "FROM a AS b\nARG X=1\nRUN echo \"$X\" # c\nFROM scratch\nCOPY --from=b /x /x\nCOPY y /y\n";
-        check(text, Format::Mermaid, &["subgraph s0[\"b\"]", "[/\"build context\"/]", "RUN echo #quot;$X#quot; #35; c", "|\"$X\"|", "|copy|", "==>|from|"]);
-        check(text, Format::Dot, &["subgraph cluster_1", "label=\"RUN echo \\\"$X\\\" # c\"", "label=\"$X\""]);
+        let text =
+            "FROM a AS b\nARG X=1\nRUN echo \"$X\" # c\nFROM scratch\nCOPY --from=b /x /x\nCOPY y /y\n";
+        check(
+            text,
+            Format::Mermaid,
+            &[
+                "subgraph s0[\"b\"]",
+                "[/\"build context\"/]",
+                "RUN echo #quot;$X#quot; #35; c",
+                "|\"$X\"|",
+                "|copy|",
+                "==>|from|",
+            ],
+        );
+        check(
+            text,
+            Format::Dot,
+            &["subgraph cluster_1", "label=\"RUN echo \\\"$X\\\" # c\"", "label=\"$X\""],
+        );
         check(text, Format::Json, &["\"kind\": \"variable\"", "\"label\": \"X\"", "\"lines\": ["]);
     }
 }

@@ -85,7 +85,13 @@ pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
             said = true;
             let name = paint.with(Style::new().bold(), pass);
             let _ = writeln!(out, "  {name} · {}", paint.with(AnsiColor::Yellow.on_default(), "refused"));
-            let _ = writeln!(out, "  why     {} ({}: {})", diff::printable(&r.message), r.reason, r.reason.text());
+            let _ = writeln!(
+                out,
+                "  why     {} ({}: {})",
+                diff::printable(&r.message),
+                r.reason,
+                r.reason.text()
+            );
             if !r.unlock.is_empty() {
                 let _ = writeln!(out, "  unlock  {}", diff::printable(&r.unlock));
             }
@@ -93,14 +99,23 @@ pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
         }
         for f in file.faults.iter().filter(|f| f.pass == pass && touches(f.lines)) {
             said = true;
-            let _ = writeln!(out, "  {pass} · rolled back\n  why     {} ({})\n", diff::printable(&f.message), f.rule);
+            let _ = writeln!(
+                out,
+                "  {pass} · rolled back\n  why     {} ({})\n",
+                diff::printable(&f.message),
+                f.rule
+            );
         }
         if !said {
             silent.push(pass);
         }
     }
     for r in file.refusals.iter().filter(|r| r.pass == super::EVERY_PASS) {
-        let _ = writeln!(out, "  every pass · refused\n  why     {} ({})\n  unlock  {}\n", r.message, r.reason, r.unlock);
+        let _ = writeln!(
+            out,
+            "  every pass · refused\n  why     {} ({})\n  unlock  {}\n",
+            r.message, r.reason, r.unlock
+        );
         silent.clear();
     }
     if !silent.is_empty() {

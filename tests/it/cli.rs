@@ -66,7 +66,10 @@ fn check_in(dir: &Path, args: &[&str], code: i32, stdout: &str, stderr: &str) {
     let all = format!("dfopt {}\nstdout: {}\nstderr: {}", args.join(" "), out(&o), err(&o));
     assert_eq!(o.status.code(), Some(code), "{all}");
     for (got, want) in [(out(&o), stdout), (err(&o), stderr)] {
-        assert!(if want.is_empty() { got.is_empty() } else { got.contains(want) }, "expected {want:?}\n{all}");
+        assert!(
+            if want.is_empty() { got.is_empty() } else { got.contains(want) },
+            "expected {want:?}\n{all}"
+        );
     }
 }
 
@@ -76,7 +79,16 @@ fn json(dir: &Path, args: &[&str]) -> Value {
 }
 
 fn git(dir: &Path, args: &[&str]) -> Output {
-    let config = ["-c", "user.name=t", "-c", "user.email=t@t", "-c", "core.autocrlf=false", "-c", "init.defaultBranch=main"];
+    let config = [
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@t",
+        "-c",
+        "core.autocrlf=false",
+        "-c",
+        "init.defaultBranch=main",
+    ];
     Command::new("git").args(config).args(args).current_dir(dir).output().unwrap()
 }
 
@@ -91,7 +103,13 @@ fn repository(files: &[(&str, &str)]) -> TempDir {
 #[test]
 fn prints_the_diff_and_writes_nothing() {
     let dir = folder(&[("Dockerfile", MERGES)]);
-    check_in(dir.path(), &[], 1, "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -1,3 +1,3 @@\n FROM debian:12\n-RUN apt-get update\n", "");
+    check_in(
+        dir.path(),
+        &[],
+        1,
+        "--- a/Dockerfile\n+++ b/Dockerfile\n@@ -1,3 +1,3 @@\n FROM debian:12\n-RUN apt-get update\n",
+        "",
+    );
     assert_eq!(fs::read_to_string(dir.path().join("Dockerfile")).unwrap(), MERGES);
     check_in(dir.path(), &["--exit-zero"], 0, "+RUN apt-get update && \\", "");
     check_in(dir.path(), &["--unified", "0"], 1, "@@ -2,2 +2,2 @@", "");
@@ -132,7 +150,13 @@ fn git_applies_the_diff() {
 #[test]
 fn writes_and_is_done() {
     let dir = folder(&[("Dockerfile", MERGES), ("x/Dockerfile", CLEAN)]);
-    check_in(dir.path(), &["--check"], 1, "would change Dockerfile: merge-runs\n2 files, 1 change in 1 file", "");
+    check_in(
+        dir.path(),
+        &["--check"],
+        1,
+        "would change Dockerfile: merge-runs\n2 files, 1 change in 1 file",
+        "",
+    );
     check_in(dir.path(), &["--write"], 0, "", "");
     assert_eq!(fs::read_to_string(dir.path().join("Dockerfile")).unwrap(), MERGED);
     check_in(dir.path(), &["--write"], 0, "", "");
@@ -170,7 +194,8 @@ fn does_not_write_over_uncommitted_changes() {
 
 #[test]
 fn json_says_what_would_be_written() {
-    let long = "FROM debian:12\nRUN apt-get update\nRUN apt-get install -y curl\nUSER 1\nRUN touch /a\nRUN rm /a\n";
+    let long =
+        "FROM debian:12\nRUN apt-get update\nRUN apt-get install -y curl\nUSER 1\nRUN touch /a\nRUN rm /a\n";
     let dir = folder(&[("app/Dockerfile", long), ("Dockerfile", "FROM debian\nNOPE\n")]);
     let report = json(dir.path(), &["."]);
     assert_eq!(report["schema"], 1);
@@ -211,7 +236,12 @@ fn text_is_for_a_person() {
     let dir = folder(&[("Dockerfile", MERGES)]);
     let o = dfopt(dir.path(), &["--output-format", "text"]);
     let text = out(&o);
-    for part in ["Dockerfile\n\n@@ -1,3 +1,3 @@\n", "  merge-runs · safe\n  why     ", "\n  proof   ", "1 file, 1 change. Write it: dfopt --write"] {
+    for part in [
+        "Dockerfile\n\n@@ -1,3 +1,3 @@\n",
+        "  merge-runs · safe\n  why     ",
+        "\n  proof   ",
+        "1 file, 1 change. Write it: dfopt --write",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains('\u{1b}'), "no colours in a pipe");
@@ -279,14 +309,26 @@ fn files_that_cannot_be_read() {
     let dir = folder(&[("ok/Dockerfile", MERGES)]);
     let large = fs::File::create(dir.path().join("Dockerfile")).unwrap();
     large.set_len(100 << 20).unwrap();
-    check_in(dir.path(), &[], 4, "+++ b/ok/Dockerfile", "has 104857600 bytes, the limit is 8388608; raise --max-file-size");
+    check_in(
+        dir.path(),
+        &[],
+        4,
+        "+++ b/ok/Dockerfile",
+        "has 104857600 bytes, the limit is 8388608; raise --max-file-size",
+    );
     #[cfg(unix)]
     {
         let outside = folder(&[("Dockerfile", MERGES)]);
         let dir = repository(&[("ok/Dockerfile", MERGES)]);
         std::os::unix::fs::symlink(outside.path().join("Dockerfile"), dir.path().join("Dockerfile")).unwrap();
         check_in(dir.path(), &[], 4, "+++ b/ok/Dockerfile", "Dockerfile: a symlink to ");
-        check_in(dir.path(), &["--write", "--allow-dirty", "Dockerfile"], 4, "", "not written; name that file itself");
+        check_in(
+            dir.path(),
+            &["--write", "--allow-dirty", "Dockerfile"],
+            4,
+            "",
+            "not written; name that file itself",
+        );
         assert_eq!(fs::read_to_string(outside.path().join("Dockerfile")).unwrap(), MERGES);
         std::os::unix::fs::symlink("nowhere", dir.path().join("Dockerfile.x")).unwrap();
         check_in(dir.path(), &["Dockerfile.x"], 4, "", "a symlink to a file that does not exist");
@@ -308,14 +350,22 @@ fn a_file_without_permission() {
 
 #[test]
 fn a_wrong_config_is_an_error() {
-    let bad = |config: &str, message: &str| check(&[("Dockerfile", MERGES), (".dfopt.yaml", config)], &[], 2, "", message);
+    let bad = |config: &str, message: &str| {
+        check(&[("Dockerfile", MERGES), (".dfopt.yaml", config)], &[], 2, "", message)
+    };
     bad("level: safe\nignor: [x]\n", ".dfopt.yaml:2: unknown key `ignor`; did you mean `ignore`?");
     bad("ignore: [merge-rnus]\n", ".dfopt.yaml:1: `merge-rnus` is no pass; did you mean `merge-runs`?");
     bad("level: [\n", ".dfopt.yaml:");
     bad("level: 3\n", "`3` is no level");
     bad("extends: nope.yaml\n", ".dfopt.yaml:1: extends nope.yaml: no such file");
     bad("catalogues: [nope.yaml]\n", "nope.yaml: no such file");
-    check(&[("Dockerfile", MERGES), (".dfopt.yaml", "nope: 1\n")], &["--isolated", "--exit-zero"], 0, "+++", "");
+    check(
+        &[("Dockerfile", MERGES), (".dfopt.yaml", "nope: 1\n")],
+        &["--isolated", "--exit-zero"],
+        0,
+        "+++",
+        "",
+    );
 }
 
 #[test]
@@ -332,8 +382,20 @@ fn the_nearest_config_counts() {
     check(&files, &["--check", "--config", "ignore=[]"], 1, "2 files, 2 changes", "");
     check(&files, &["--check", "--select", "merge-runs"], 1, "2 files, 2 changes", "");
     check(&files, &["--check", "--isolated", "--ignore", "merge-runs"], 0, "nothing to do", "");
-    check(&files, &["--check", "--isolated", "--exclude", "vendor", "--exclude", "a"], 1, "1 file, 1 change.", "");
-    check(&files, &["--check", "--isolated", "--per-file-ignores", "a/**:merge-runs"], 1, "3 files, 2 changes in 2 files", "");
+    check(
+        &files,
+        &["--check", "--isolated", "--exclude", "vendor", "--exclude", "a"],
+        1,
+        "1 file, 1 change.",
+        "",
+    );
+    check(
+        &files,
+        &["--check", "--isolated", "--per-file-ignores", "a/**:merge-runs"],
+        1,
+        "3 files, 2 changes in 2 files",
+        "",
+    );
     check(&files, &["--config", "a/.dfopt.yaml", "--check"], 1, "3 files, 3 changes", "");
 }
 
@@ -343,7 +405,10 @@ fn wrong_usage() {
     usage(&["--nope"], "unexpected argument '--nope'");
     usage(&["--write", "--check"], "cannot be used with");
     usage(&["--select", "merge"], "`merge` is no pass");
-    usage(&["--builder", "docker"], "`docker` is no builder; use buildkit[=FRONTEND], classic, podman or kaniko");
+    usage(
+        &["--builder", "docker"],
+        "`docker` is no builder; use buildkit[=FRONTEND], classic, podman or kaniko",
+    );
     usage(&["--assume", "x"], "`x` is no assumption; there are base-is-plain");
     usage(&["--config", "nope"], "--config nope: no such file, and no KEY=VALUE");
     usage(&["--config", "levl=safe"], "unknown key `levl`; did you mean `level`?");
@@ -362,7 +427,13 @@ fn commands() {
     check(&files, &["why", "Dockerfile:1", "merge-runs"], 0, "nothing to say: merge-runs", "");
     check(&files, &["why", "bad:1"], 4, "", "error[unterminated-heredoc]");
     check(&files, &["graph", "Dockerfile"], 0, "flowchart TD\n", "");
-    check(&files, &["graph", "Dockerfile", "--format", "dot", "--after"], 0, "apt-get update && \\\\ apt-get", "");
+    check(
+        &files,
+        &["graph", "Dockerfile", "--format", "dot", "--after"],
+        0,
+        "apt-get update && \\\\ apt-get",
+        "",
+    );
     check(&files, &["graph", "Dockerfile", "--format", "json"], 0, "\"kind\": \"instruction\"", "");
     check(&files, &["graph", "bad"], 4, "", "error[unterminated-heredoc]");
     check(&files, &["graph", "nope"], 4, "", "nope: no such file");
@@ -378,7 +449,10 @@ fn the_context_is_found() {
         let dir = repository(files);
         let report = json(dir.path(), &[&[path], args].concat());
         let context = &report["files"][0]["context"];
-        (context["dir"].as_str().unwrap_or("-").to_owned(), context["from"].as_str().unwrap_or("-").to_owned())
+        (
+            context["dir"].as_str().unwrap_or("-").to_owned(),
+            context["from"].as_str().unwrap_or("-").to_owned(),
+        )
     };
     let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
     let narrow = [("package.json", "{}"), ("docker/Dockerfile", text)];
@@ -386,16 +460,25 @@ fn the_context_is_found() {
     assert_eq!(context(&narrow, "docker/Dockerfile", &["--context", "docker"]), pair("docker", "given"));
     let whole = text.replace("package.json ./", ". .");
     let broad = [("package.json", "{}"), ("docker/Dockerfile", whole.as_str())];
-    assert_eq!(context(&broad, "docker/Dockerfile", &[]), pair(".", "copy-sources"), "for npm reads package.json");
+    assert_eq!(
+        context(&broad, "docker/Dockerfile", &[]),
+        pair(".", "copy-sources"),
+        "for npm reads package.json"
+    );
     let bare = [("Dockerfile", "FROM a\nCOPY . .\n")];
     assert_eq!(context(&bare, "Dockerfile", &[]), pair(".", "guessed"));
-    let compose = [("compose.yaml", "services:\n  a:\n    build: ./app\n"), ("app/Dockerfile", text), ("package.json", "{}")];
+    let compose = [
+        ("compose.yaml", "services:\n  a:\n    build: ./app\n"),
+        ("app/Dockerfile", text),
+        ("package.json", "{}"),
+    ];
     assert_eq!(context(&compose, "app/Dockerfile", &[]), pair("app", "declared"));
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_fault() {
-    let files: Vec<(String, String)> = (0..200).map(|i| (format!("{i}/Dockerfile"), MERGES.repeat(20))).collect();
+    let files: Vec<(String, String)> =
+        (0..200).map(|i| (format!("{i}/Dockerfile"), MERGES.repeat(20))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), t.as_str())).collect();
     let dir = folder(&files);
     let mut child = Command::new(env!("CARGO_BIN_EXE_dfopt"))
@@ -422,4 +505,33 @@ fn many_files_give_the_same_report_each_time() {
     let paths: BTreeMap<usize, &str> =
         report["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).enumerate().collect();
     assert_eq!((paths[&0], paths[&1], paths.len()), ("d0/Dockerfile", "d1/Dockerfile", 60));
+}
+
+#[test]
+fn an_ignore_file_that_two_dockerfiles_share_is_told_once() {
+    let text = "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci\nCMD [\"node\", \"a.js\"]\n";
+    let dir = repository(&[
+        ("Dockerfile", text),
+        ("Dockerfile.dev", text),
+        ("a.js", ""),
+        ("package.json", r#"{"name": "a", "dependencies": {"b": "1.0.0"}}"#),
+        (
+            "package-lock.json",
+            r#"{"name": "a", "lockfileVersion": 3, "packages": {"": {"dependencies": {"b": "1.0.0"}}}}"#,
+        ),
+    ]);
+    let args = ["--level", "review", "--select", "split-dependency-copy"];
+    let report = json(dir.path(), &args);
+    let of = |kind: &str| report["files"].as_array().unwrap().iter().filter(|f| f["kind"] == kind).count();
+    assert_eq!((of("dockerfile"), of("dockerignore")), (2, 1), "{report:#}");
+    let patch = dfopt(dir.path(), &args);
+    fs::write(dir.path().join("patch"), &patch.stdout).unwrap();
+    let applied = git(dir.path(), &["apply", "patch"]);
+    assert!(applied.status.success(), "{}{}", err(&applied), out(&patch));
+    assert!(dir.path().join(".dockerignore").exists());
+    git(dir.path(), &["checkout", "-q", "."]);
+    fs::remove_file(dir.path().join(".dockerignore")).unwrap();
+    fs::remove_file(dir.path().join("patch")).unwrap();
+    check_in(dir.path(), &[&args[..], &["--write"]].concat(), 0, "", "");
+    check_in(dir.path(), &[&args[..], &["--check"]].concat(), 0, "nothing to do", "");
 }
