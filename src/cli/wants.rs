@@ -71,11 +71,9 @@ fn manifests(
     for at in body {
         let ins = &file.instructions[at];
         match ins.keyword {
-            Keyword::Copy | Keyword::Add if graph.reads_context(at) => {
-                if sources(ins).iter().any(|s| literal(s).is_some_and(|p| p.is_empty())) {
-                    let to = ins.args().last().map_or("", |a| &a.value);
-                    target = facts.before(at).and_then(|s| s.absolute(to, file.escape)).map(|v| v.text);
-                }
+            Keyword::Copy | Keyword::Add if graph.reads_context(at) && takes_all(ins) => {
+                let to = ins.args().last().map_or("", |a| &a.value);
+                target = facts.before(at).and_then(|s| s.absolute(to, file.escape)).map(|v| v.text);
             }
             Keyword::Run => {
                 let Some(target) = &target else { continue };
@@ -96,6 +94,10 @@ fn manifests(
         }
     }
     out
+}
+
+fn takes_all(ins: &Instruction) -> bool {
+    sources(ins).iter().any(|s| literal(s).is_some_and(|p| p.is_empty()))
 }
 
 /// The manifests of an install that runs in `dir`, where the context lies at `target`.
