@@ -1,10 +1,12 @@
 //! The passes, one a file. The pipeline puts them in order by phase and `after`.
 use crate::pass::Pass;
 
+mod add_user;
 mod merge_runs;
 
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
+    &add_user::AddUser,
     &merge_runs::MergeRuns,
 ];

@@ -25,6 +25,9 @@ pub struct Signal {
     with: Vec<String>,
     #[serde(default)]
     unless: Vec<String>,
+    /// Nor one of these anywhere around the line.
+    #[serde(default)]
+    unless_around: Vec<String>,
     /// Of [`Place::Source`]: the languages; none means all.
     #[serde(default)]
     extensions: Vec<String>,
@@ -85,6 +88,8 @@ pub enum ProgramKind {
     Interpreter,
     Server,
     Runner,
+    /// It does nothing that needs more than any user has.
+    Harmless,
 }
 
 /// How a program is told its port.
@@ -127,9 +132,10 @@ struct Files {
 }
 
 impl Signals {
-    /// The first signal that one line of text at `place` gives. `path` is the file's, for a source.
+    /// The first signal that one line of text at `place` gives. `path` is the file's, for a source; `around` is the text
+    /// that the line is part of.
     #[must_use]
-    pub fn find(&self, place: Place, line: &str, path: &str) -> Option<&Signal> {
+    pub fn find(&self, place: Place, line: &str, path: &str, around: &str) -> Option<&Signal> {
         let extension = path.rsplit_once('.').map_or("", |(_, e)| e);
         let fits = |s: &&Signal| {
             s.places.contains(&place)
@@ -137,6 +143,7 @@ impl Signals {
                 && s.words.iter().any(|w| has_word(line, w))
                 && (s.with.is_empty() || s.with.iter().any(|w| line.contains(w.as_str())))
                 && !s.unless.iter().any(|w| line.contains(w.as_str()))
+                && !s.unless_around.iter().any(|w| around.contains(w.as_str()))
         };
         self.signals.iter().find(fits)
     }
@@ -177,7 +184,8 @@ impl Signals {
     /// Where every entry was read: name, source, day.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let signals = self.signals.iter().map(|s| (s.id.as_str(), s.source.as_str(), s.checked.as_str()));
-        let programs = self.programs.iter().map(|p| (p.names[0].as_str(), p.source.as_str(), p.checked.as_str()));
+        let programs =
+            self.programs.iter().map(|p| (p.names[0].as_str(), p.source.as_str(), p.checked.as_str()));
         let users = self.users.iter().map(|u| (u.names[0].as_str(), u.source.as_str(), u.checked.as_str()));
         let rest = [
             ("writable", self.writable.source.as_str(), self.writable.checked.as_str()),
@@ -195,7 +203,8 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !(edge(word.chars().next()) && before.is_some_and(part)) && !(edge(word.chars().next_back()) && after.is_some_and(part))
+        !(edge(word.chars().next()) && before.is_some_and(part))
+            && !(edge(word.chars().next_back()) && after.is_some_and(part))
     })
 }
 
@@ -221,7 +230,7 @@ mod tests {
     fn signals_are_found() {
         let signals = Knowledge::builtin().signals();
         let check = |place, line: &str, path: &str, expect: Option<&str>| {
-            assert_eq!(signals.find(place, line, path).map(|s| s.id.as_str()), expect, "{line}");
+            assert_eq!(signals.find(place, line, path, "").map(|s| s.id.as_str()), expect, "{line}");
         };
         check(Place::Command, "cron", "", Some("daemon"));
         check(Place::Command, "node", "", None);

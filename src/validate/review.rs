@@ -1,2 +1,12 @@
+//! What a review rewrite may change, a rule for each of its effects.
+
 use super::*;
-pub(super) fn check(pair: &Pair, a: &Alignment) -> Result<(), Fault> { undeclared(pair, a) }
+
+mod user;
+
+pub(super) fn check(pair: &Pair, a: &Alignment) -> Result<(), Fault> {
+    if pair.claim.effects.contains(&Effect::User { stage: pair.index }) {
+        return user::check(pair, a);
+    }
+    undeclared(pair, a)
+}
