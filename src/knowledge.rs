@@ -15,12 +15,8 @@ use std::sync::{LazyLock, OnceLock};
 
 pub use commands::{Class, CommandFacts, Paths};
 pub use images::{Dir, Family, Group, Image, Libc, User};
-<<<<<<< HEAD
-pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime, Swap, UserCreation};
-=======
 pub use signals::Signals;
-pub use tables::{Distroless, DistrolessImage, PackageManager, UserCreation};
->>>>>>> h-user
+pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime, Swap, UserCreation};
 
 use images::{Entry, Images, Mirror, System, Word};
 
