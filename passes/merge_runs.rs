@@ -636,7 +636,7 @@ fn indent(input: &Input, first: usize) -> String {
 }
 
 /// Whether the file puts `&&` at the start of lines rather than at their ends.
-fn leads_with_operator(text: &[u8]) -> bool {
+pub(super) fn leads_with_operator(text: &[u8]) -> bool {
     let lines = || text.split(|b| *b == b'\n');
     let leading = lines().filter(|l| l.trim_ascii_start().starts_with(b"&&")).count();
     let trailing = lines().filter(|l| l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"))).count();

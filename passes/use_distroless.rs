@@ -42,16 +42,18 @@ use crate::{
     edit::{Edits, Span},
     facts::{Command, contains, covers, join},
     graph::{self, Base},
-    knowledge::{Compiler, DistrolessImage, Family, Image, Runtime},
+    knowledge::{Compiler, DistrolessImage, Family, Image},
     pass::{Effect, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
     syntax::{Instruction, Keyword, PieceKind, words::references},
 };
 
 mod account;
+mod language;
 mod program;
 mod runs;
 
 use account::{services, user};
+use language::language;
 
 pub struct UseDistroless;
 
@@ -106,6 +108,8 @@ struct Target<'a> {
     evidence: Vec<String>,
     edits: Vec<(Span, String)>,
     entrypoint_changes: bool,
+    /// Whether it copies folders that it may write to.
+    writes_beside: bool,
 }
 
 fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
@@ -139,7 +143,7 @@ fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
         removed.push(at);
         evidence.extend(why);
     }
-    let user = user(input, &stage)?;
+    let user = user(input, &stage, target.writes_beside)?;
     write(input, &stage, &image, target, &removed, evidence, user)
 }
 
@@ -352,6 +356,13 @@ fn program<'a>(
             "build in a stage of its own, and COPY the program from it",
         ));
     }
+    let base = first.rsplit('/').next().unwrap_or_default();
+    if distroless.swap.shells.iter().any(|s| s == base) {
+        return Err(unsuited(
+            format!("it starts {first}, and the image has neither a shell nor an init"),
+            "start the program itself",
+        ));
+    }
     let paths = candidates(input, stage, &first)?;
     let copied = |path: &String| {
         stage.body.clone().any(|at| is_copy(input, at) && !program::placed(input, at, path).is_empty())
@@ -387,6 +398,7 @@ fn program<'a>(
         evidence,
         edits: Vec::new(),
         entrypoint_changes: false,
+        writes_beside: false,
     })
 }
 
@@ -540,187 +552,6 @@ fn starts_none(
             Ok(())
         }
     }
-}
-
-/// A stage that runs an app in a language of which distroless has the runtime.
-fn language<'a>(
-    input: &Input<'a>,
-    stage: &Stage,
-    image: &Image,
-    runtime: &'a Runtime,
-    entrypoint: &Option<Command>,
-) -> Result<Target<'a>, Refusal> {
-    let distroless = input.knowledge.distroless();
-    if let Some(why) = &runtime.unsuited {
-        return Err(Refusal::new(
-            Reason::LinkageUnknown,
-            why.clone(),
-            "nothing that can be told from the Dockerfile",
-        ));
-    }
-    let first = stage.argv.first().cloned().unwrap_or_default();
-    if !runtime.programs.contains(&first) {
-        return Err(unsuited(
-            format!("it starts {first}, which the image for {} lacks", runtime.language),
-            &format!("start {} itself", runtime.programs.join(" or ")),
-        ));
-    }
-    if input.facts.stage(stage.index).image_by_argument {
-        return Err(Refusal::new(
-            Reason::VariableUnresolved,
-            "the version of the base image can change from outside",
-            "write the version in FROM",
-        ));
-    }
-    let unknown =
-        |message: String| Refusal::new(Reason::ImageUnknown, message, "use a version that distroless has");
-    let version = image.language.as_ref().and_then(|(_, v)| v.clone());
-    let Some(version) = version else {
-        return Err(unknown(format!(
-            "the version of {} that {} has is not known",
-            runtime.language, image.name
-        )));
-    };
-    let Some((name, to)) = distroless.for_language(&runtime.language, &version) else {
-        return Err(unknown(format!("distroless has no {} {version}", runtime.language)));
-    };
-    let mut evidence = vec![format!("{name} has {} {version}, as the base has", runtime.language)];
-    if runtime.native {
-        native(input, stage, image, to)?;
-    }
-    if !runtime.payload.is_empty() {
-        payload(input, stage, runtime)?;
-    }
-    let config = &input.facts.stage(stage.index).config;
-    let locale = |(n, v): &&(String, String)| {
-        (n == "LANG" || n.starts_with("LC_")) && !matches!(v.as_str(), "C" | "C.UTF-8" | "C.utf8" | "POSIX")
-    };
-    if let Some((name, value)) = config.env.iter().find(locale) {
-        return Err(Refusal::new(
-            Reason::NotProven,
-            format!("{name} is {value}, and the image has no locale but C.UTF-8"),
-            "use C.UTF-8",
-        ));
-    }
-    starts_none(input, &runtime.sources, &runtime.starts_programs, &mut evidence)?;
-    let own_entrypoint = entrypoint.as_ref().is_some_and(|e| e.at.is_some() && !e.words.is_empty());
-    let (edits, changes) = launch(input, stage, runtime, to, own_entrypoint)?;
-    Ok(Target { name, image: to, program: None, evidence, edits, entrypoint_changes: changes })
-}
-
-/// What is installed for the runtime must fit the target's C library.
-fn native(input: &Input, stage: &Stage, image: &Image, to: &DistrolessImage) -> Result<(), Refusal> {
-    let fits = |image: &Image| {
-        image.libc == Some(to.libc) && image.family == Family::Debian && is_old_enough(input, image)
-    };
-    let refuse = |what: &str| {
-        Err(Refusal::new(
-            Reason::LinkageUnknown,
-            format!("{what}: packages with native code would not load"),
-            "install them on a Debian image that is no newer than the target",
-        ))
-    };
-    if !fits(image) {
-        return refuse(&format!("{} has another C library than the image, or a newer one", image.name));
-    }
-    for at in stage.body.clone().filter(|at| is_copy(input, *at)) {
-        let Some(from) = input.graph.sources(at).first().copied() else {
-            let modules = input.context.is_none_or(|c| c.entry("node_modules").is_some());
-            let whole = input.file.instructions[at]
-                .args()
-                .iter()
-                .any(|a| a.value == "." || a.value == "./" || a.value.contains("node_modules"));
-            if input.file.instructions[at].flag("from").is_some() || (whole && modules) {
-                return refuse("what a COPY brings was installed elsewhere");
-            }
-            continue;
-        };
-        let builder = input.facts.stage(from).image.as_deref();
-        if !builder.is_some_and(fits) {
-            let name = builder.map_or("an unknown image", |i| i.name.as_str());
-            return refuse(&format!(
-                "a COPY brings what was installed on {name}, whose C library is another or not known"
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Whether a Debian image is no newer than the release of the target. One whose tag moves is at most Debian's stable release, the default one of the catalogue.
-fn is_old_enough(input: &Input, image: &Image) -> bool {
-    let distroless = input.knowledge.distroless();
-    let Some(target) = distroless.releases.get(&distroless.default_release) else { return false };
-    match image.release.as_deref() {
-        None => image.system.as_deref() == Some("debian"),
-        Some(release) => {
-            matches!((release.parse::<u32>(), target.number.parse::<u32>()), (Ok(a), Ok(b)) if a <= b)
-        }
-    }
-}
-
-/// The stage copies an archive that needs nothing beside it, and starts it.
-fn payload(input: &Input, stage: &Stage, runtime: &Runtime) -> Result<(), Refusal> {
-    let library = |at: usize| {
-        let ins = &input.file.instructions[at];
-        ins.args()
-            .iter()
-            .any(|a| a.value.contains(".so") || a.value.contains("/jre") || a.value.contains("java-runtime"))
-    };
-    if stage.body.clone().any(|at| is_copy(input, at) && library(at)) {
-        return Err(Refusal::new(
-            Reason::LinkageUnknown,
-            "it copies a runtime or a library of its own",
-            "use the image's runtime",
-        ));
-    }
-    let runs = stage.argv.iter().any(|a| runtime.payload.iter().any(|x| a.ends_with(&format!(".{x}"))))
-        || stage.argv.iter().any(|a| a == "-cp" || a == "-classpath" || a.contains("JarLauncher"));
-    if !runs {
-        return Err(unsuited("what it starts is no archive", "start it with -jar"));
-    }
-    Ok(())
-}
-
-/// How ENTRYPOINT and CMD must be written for the target: edits, and whether there are any.
-fn launch(
-    input: &Input,
-    stage: &Stage,
-    runtime: &Runtime,
-    to: &DistrolessImage,
-    own_entrypoint: bool,
-) -> Result<(Vec<(Span, String)>, bool), Refusal> {
-    let keyword = if own_entrypoint { Keyword::Entrypoint } else { Keyword::Cmd };
-    let at = stage.body.clone().rev().find(|i| input.file.instructions[*i].keyword == keyword);
-    let Some(ins) = at.map(|i| &input.file.instructions[i]) else {
-        return Err(unsuited("what it starts is not known", "write ENTRYPOINT"));
-    };
-    let binary = to.binary.clone().unwrap_or_default();
-    let args: Vec<Span> = ins.args().iter().map(|a| a.span).collect();
-    let Some(first) = args.first() else {
-        return Err(unsuited("what it starts is not known", "write ENTRYPOINT"));
-    };
-    if own_entrypoint {
-        return Ok(if runtime.on_path { (Vec::new(), true) } else { (vec![(*first, quote(&binary))], true) });
-    }
-    // the image's own entrypoint starts the runtime: CMD says the rest
-    let launcher = &runtime.launcher;
-    let rest = &ins.args()[1..];
-    let fits = rest.len() > launcher.len() && rest.iter().zip(launcher).all(|(a, l)| a.value == *l);
-    match args.get(1 + launcher.len()) {
-        Some(next) if fits => Ok((vec![(Span { start: first.start, end: next.start }, String::new())], true)),
-        _ if runtime.on_path || !rest.is_empty() => {
-            let mut edits = vec![(ins.detail().keyword_span, cased("ENTRYPOINT", ins))];
-            if !runtime.on_path {
-                edits.push((*first, quote(&binary)));
-            }
-            Ok((edits, true))
-        }
-        _ => Err(unsuited("it starts the runtime alone", "say what it runs")),
-    }
-}
-
-fn quote(text: &str) -> String {
-    format!("\"{text}\"")
 }
 
 /// `keyword` in the letters in which the file writes them.

@@ -17,6 +17,7 @@ mod guard;
 mod input;
 mod run;
 mod settings;
+mod wants;
 mod write;
 
 use args::{Cli, Color, Format};
@@ -50,7 +51,7 @@ pub fn main() -> ExitCode {
     let color = cli.run.look.color;
     let result = match &cli.command {
         None => run(&cli.run),
-        Some(command) => commands::run(command, &cli),
+        Some(command) => commands::dispatch(command, color),
     };
     let code = result.unwrap_or_else(|message| {
         let title = annotate_snippets::Level::ERROR.primary_title(message.as_str());

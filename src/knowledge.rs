@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod images;
+pub mod signals;
 pub mod tables;
 
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use std::sync::{LazyLock, OnceLock};
 
 pub use commands::{Class, CommandFacts, Paths};
 pub use images::{Dir, Family, Group, Image, Libc, User};
+pub use signals::Signals;
 pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime, Swap, UserCreation};
 
 use images::{Entry, Images, Mirror, System, Word};
@@ -28,6 +30,7 @@ pub struct Knowledge {
     package_managers: OnceLock<BTreeMap<String, PackageManager>>,
     distroless: OnceLock<Distroless>,
     users: OnceLock<tables::Users>,
+    signals: OnceLock<Signals>,
 }
 
 impl Knowledge {
@@ -98,6 +101,17 @@ impl Knowledge {
         self.users().creation(family, tools)
     }
 
+    /// The catalogue of what tells that a container needs more than an unprivileged user has.
+    pub fn signals(&self) -> &Signals {
+        self.signals.get_or_init(|| {
+            #[derive(Deserialize)]
+            struct One {
+                signals: Signals,
+            }
+            builtin::<One>().signals
+        })
+    }
+
     /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
     pub fn sources(&self) -> Vec<(&str, &str, &str)> {
         let images = self.images();
@@ -112,6 +126,7 @@ impl Knowledge {
         let (commands, users) = (self.commands(), self.users());
         out.push(("commands", &commands.source, &commands.checked));
         out.push(("users", &users.source, &users.checked));
+        out.extend(self.signals().sources());
         out
     }
 

@@ -147,12 +147,12 @@ fn config_is_equal(old: &View, new: &View, index: usize, claim: Claim) -> Result
 /// V2 to V4: the operations of a stage.
 fn operations_are_equal(pair: &Pair) -> Result<(), Fault> {
     let alignment = align(pair.old_ops, pair.new_ops);
-    // a base can change while no operation does
-    let rebased = pair.claim.effects.contains(&Effect::Base { stage: pair.index });
-    if alignment.is_equal() && !rebased {
+    let effects = pair.claim.effects;
+    // a user or base that is new is looked at even where every operation is as it was
+    let own = effects.iter().any(|e| matches!(e, Effect::User { stage } | Effect::Base { stage } if *stage == pair.index));
+    if alignment.is_equal() && !own {
         return Ok(());
     }
-    let effects = pair.claim.effects;
     let has = |f: fn(&Effect) -> bool| effects.iter().any(f);
     if has(|e| matches!(e, Effect::User { .. } | Effect::Base { .. })) {
         return review::check(pair, &alignment);

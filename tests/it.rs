@@ -4,3 +4,5 @@
 mod syntax;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/cli.rs"]
+mod cli;

@@ -26,7 +26,8 @@ const NONROOT: &str = "nonroot";
 /// Ports below this one need root, or a setting of the host.
 const FIRST_FREE_PORT: u32 = 1024;
 
-pub(super) fn user(input: &Input, stage: &Stage) -> Result<User, Refusal> {
+/// `writes_beside`: it copies folders that it may write to.
+pub(super) fn user(input: &Input, stage: &Stage, writes_beside: bool) -> Result<User, Refusal> {
     let distroless = input.knowledge.distroless();
     let end = input.facts.stage(stage.index).end.user.clone();
     let end = end.ok_or_else(|| unknown("the user that the image runs as is not known"))?;
@@ -38,6 +39,11 @@ pub(super) fn user(input: &Input, stage: &Stage) -> Result<User, Refusal> {
                 (out.tag, out.says) = (ROOT, "it keeps running as root, as USER says".to_owned())
             }
             Some(why) => (out.tag, out.says) = (ROOT, format!("it keeps running as root, for {why}")),
+            None if writes_beside => {
+                out.tag = ROOT;
+                out.says =
+                    "it keeps running as root, for it may write to the folders that are copied".to_owned();
+            }
             None => {
                 out.changes = true;
                 let uid = distroless.variants.get(NONROOT).map_or("", |v| v.user.as_str());
@@ -50,9 +56,7 @@ pub(super) fn user(input: &Input, stage: &Stage) -> Result<User, Refusal> {
         out.says = format!("it keeps running as {end}");
     } else {
         out.changes = true;
-        let volumes = !input.facts.stage(stage.index).config.volumes.is_empty()
-            || services(input).any(|s| !s.volumes.is_empty());
-        if volumes {
+        if has_volumes(input, stage) {
             return Err(unknown(&format!(
                 "volumes that exist belong to the user {name}, whose number would change"
             )));
@@ -65,6 +69,12 @@ pub(super) fn user(input: &Input, stage: &Stage) -> Result<User, Refusal> {
 
 fn unknown(message: &str) -> Refusal {
     Refusal::new(Reason::OwnerUnknown, message, "name the user by number")
+}
+
+/// Volumes whose files have the old owner; anybody may write to /tmp.
+fn has_volumes(input: &Input, stage: &Stage) -> bool {
+    let own = &input.facts.stage(stage.index).config.volumes;
+    own.iter().any(|v| v != "/tmp") || services(input).any(|s| !s.volumes.is_empty())
 }
 
 fn has_user(input: &Input, stage: &Stage) -> bool {
@@ -98,7 +108,7 @@ fn root_is_needed(input: &Input, stage: &Stage) -> Option<String> {
     if let Some((name, value)) = config.env.iter().find(port) {
         return Some(format!("{name} is {value}"));
     }
-    if !config.volumes.is_empty() || services(input).any(|s| !s.volumes.is_empty()) {
+    if has_volumes(input, stage) {
         return Some("its volumes belong to root".to_owned());
     }
     if let Some(service) = services(input).find(|s| s.privileged || s.user.as_deref().is_some_and(is_root)) {

@@ -76,9 +76,11 @@ fn reason(input: &Input, at: usize, argv: &[String], started: &[String]) -> Opti
         return (!brings_certificates(input, at)).then(String::new);
     }
     match facts.class {
-        Class::Cleanup => Some(String::new()),
+        // what the base or a package had is gone with it; what was copied would come back
+        Class::Config | Class::Cleanup if name == "rm" => {
+            deletes_nothing_copied(input, at, &facts.deletes).then(String::new)
+        }
         Class::Config if is_account(name) => Some("the image has the user nonroot".to_owned()),
-        Class::Config if name == "rm" => Some(String::new()),
         Class::Config if name == "mkdir" => made_anyway(input, at, &facts.writes).then(String::new),
         Class::Config if name == "chmod" => {
             let programs = matches!(&facts.writes, Paths::Some(p) if p.iter().all(|p| started.contains(&absolute(input, at, p))));
@@ -94,6 +96,15 @@ fn reason(input: &Input, at: usize, argv: &[String], started: &[String]) -> Opti
 fn absolute(input: &Input, at: usize, path: &str) -> String {
     let cwd = input.facts.before(at).and_then(|s| s.cwd.clone()).unwrap_or_default();
     crate::facts::join(&cwd, path)
+}
+
+fn deletes_nothing_copied(input: &Input, at: usize, deletes: &Paths) -> bool {
+    let (Paths::Some(paths), Some(stage)) = (deletes, input.graph.stage_of(at)) else { return false };
+    let mut copies = (stage.body.start..at)
+        .filter(|i| matches!(input.file.instructions[*i].keyword, Keyword::Copy | Keyword::Add));
+    let all: Vec<String> =
+        paths.iter().map(|p| absolute(input, at, p.trim_end_matches("/**").trim_end_matches('*'))).collect();
+    !copies.any(|i| all.iter().any(|p| input.facts.writes(i).may_meet(p)))
 }
 
 /// Whether a command makes users or groups and nothing else.

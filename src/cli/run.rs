@@ -1,6 +1,7 @@
 //! From a Dockerfile's path to its entry in the report.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,15 +14,16 @@ use super::{
     args, guard,
     input::Input,
     settings::{Session, Settings},
+    wants::wants,
 };
 use crate::{
     config::{parse_version, shown},
     context::Context,
-    graph::{Graph, Mount},
+    graph::Graph,
     options::{Builder, Deployment, Options, Service},
     pipeline::{Plan, Request, Unit, plan},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
-    report::{ContextNote, File},
+    report::{ContextNote, File, FileError, Kind},
     syntax::{self, Dockerfile, Keyword},
 };
 
@@ -42,9 +44,36 @@ impl Planned {
     }
 }
 
-/// The entries alone.
+/// The entries alone. What two Dockerfiles of one context add to it alike is told once.
 pub(super) fn files(planned: Vec<Planned>) -> Vec<File> {
-    planned.into_iter().flat_map(|p| p.files).map(|(_, f)| f).collect()
+    let mut seen = BTreeSet::new();
+    let all = planned.into_iter().flat_map(|p| p.files);
+    all.filter(|(path, f)| f.kind == Kind::Dockerfile || seen.insert(path.clone())).map(|(_, f)| f).collect()
+}
+
+/// Of two Dockerfiles that would change one ignore file in two ways the first counts; the other has to be planned on it.
+fn settle(planned: &mut [Planned]) {
+    let mut taken: BTreeMap<PathBuf, (Vec<u8>, String)> = BTreeMap::new();
+    for one in planned {
+        let Some(((_, own), ignores)) = one.files.split_first() else { continue };
+        let clash = ignores.iter().find_map(|(path, f)| {
+            let (_, by) = taken.get(path).filter(|(after, _)| *after != f.after)?;
+            let message = format!(
+                "{}: changes {} in another way than {by} does; write that one first, then run again",
+                own.path, f.path
+            );
+            Some(FileError { code: "ignore-file-shared".into(), message, line: None })
+        });
+        match clash {
+            Some(error) => {
+                one.files.truncate(1);
+                one.files[0].1.fail(error);
+            }
+            None => {
+                taken.extend(ignores.iter().map(|(p, f)| (p.clone(), (f.after.clone(), own.path.clone()))));
+            }
+        }
+    }
 }
 
 /// Plans every file, in order, several at a time.
@@ -61,7 +90,7 @@ pub(super) fn all(args: &args::Run, inputs: Vec<Input>, session: &Session) -> Re
         bar.inc(1);
         planned
     };
-    let out = match args.jobs {
+    let mut out: Vec<Planned> = match args.jobs {
         _ if work.len() < 2 => work.iter().map(one).collect(),
         None => work.par_iter().map(one).collect(),
         Some(jobs) => {
@@ -71,6 +100,7 @@ pub(super) fn all(args: &args::Run, inputs: Vec<Input>, session: &Session) -> Re
         }
     };
     bar.finish_and_clear();
+    settle(&mut out);
     Ok(out)
 }
 
@@ -117,10 +147,6 @@ impl Ready {
         plan(&self.unit, &request)
     }
 
-    pub(super) fn plan_at(&self, settings: &Settings, level: crate::pass::Level) -> Plan {
-        plan(&self.unit, &Request { level, passes: &self.passes, knowledge: settings.knowledge() })
-    }
-
     fn into_planned(self, input: &Input, plan: Plan) -> Planned {
         let place = self.path.unwrap_or_else(|| PathBuf::from(&input.shown));
         let notes = self.contexts.iter().map(|c| c.note.clone()).collect();
@@ -151,8 +177,7 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
         settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
     let graph = Graph::new(&file, &options.build_args);
     let given = session.args().context.as_deref();
-    let wants = wants(&file, &graph);
-    let uses_context = wants.whole || (0..file.instructions.len()).any(|i| graph.reads_context(i));
+    let uses_context = (0..file.instructions.len()).any(|i| graph.reads_context(i));
     let mut contexts = Vec::new();
     if uses_context && file.error().is_none() {
         let path = input.path.as_deref().map(repo::absolute);
@@ -166,9 +191,15 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
             add_args(&mut options.build_args, &builds);
         }
         let chosen = match (&path, given) {
-            (Some(path), _) => choose_context(path, given, &wants, declared.as_deref()),
-            (None, Some(dir)) => choose_context(Path::new("Dockerfile"), Some(dir), &wants, None),
+            (Some(path), None) => {
+                let wants = wants(&file, &graph, settings.knowledge(), &options);
+                choose(path, wants, declared.as_deref())
+            }
             (None, None) => Vec::new(),
+            (path, Some(_)) => {
+                let path = path.as_deref().unwrap_or(Path::new("Dockerfile"));
+                choose_context(path, given, &Wants::default(), None)
+            }
         };
         if let (Some(path), Some(declared)) = (&path, &declared) {
             options.deployment = deployment(path, declared, chosen.first());
@@ -177,6 +208,16 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
     }
     let (found, contexts): (Vec<_>, Vec<_>) = contexts.into_iter().unzip();
     Ready { unit: Unit { text, contexts, options }, passes, contexts: found, path: input.path.clone() }
+}
+
+/// The contexts of the Dockerfile at `path`. Where no folder holds the manifests, they may be made in the build.
+fn choose(path: &Path, mut wants: Wants, declared: Option<&Declared>) -> Vec<Chosen> {
+    let chosen = choose_context(path, None, &wants, declared);
+    if !chosen.is_empty() || wants.manifests.is_empty() {
+        return chosen;
+    }
+    wants.manifests.clear();
+    choose_context(path, None, &wants, declared)
 }
 
 fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
@@ -199,45 +240,6 @@ fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
         }
     }
     (Found { dir, note, outside }, Arc::new(context))
-}
-
-/// What the file takes from its context.
-fn wants(file: &Dockerfile, graph: &Graph) -> Wants {
-    let mut out = Wants::default();
-    let mut take = |source: &str| {
-        let source = source.trim_matches(['"', '\'']);
-        if source.contains("://") || source.starts_with("git@") || source.contains("<<") {
-            return;
-        }
-        if source.contains(['$', '*', '?', '[', '\\']) {
-            return;
-        }
-        match repo::relative(&repo::normal(Path::new(source.trim_start_matches('/'))), Path::new("")).as_str()
-        {
-            "" | "." => out.whole = true,
-            clean => out.literal_sources.push(clean.to_owned()),
-        }
-    };
-    for (i, ins) in file.instructions.iter().enumerate().filter(|(i, _)| graph.reads_context(*i)) {
-        match ins.keyword {
-            Keyword::Copy | Keyword::Add => {
-                let n = ins.args().len().saturating_sub(1);
-                ins.args()[..n].iter().for_each(|a| take(&a.value));
-            }
-            Keyword::Run => {
-                for flag in ins.flags().iter().filter(|f| f.name == "mount") {
-                    let mount = Mount::read(flag.value.as_deref().unwrap_or_default());
-                    if mount.kind == "bind" && mount.from.is_none() {
-                        take(mount.source.as_deref().unwrap_or("."));
-                    }
-                }
-            }
-            _ => debug_assert!(false, "instruction {i} reads no context"),
-        }
-    }
-    out.literal_sources.sort();
-    out.literal_sources.dedup();
-    out
 }
 
 /// What builds the file. BuildKit fetches the frontend that `# syntax=` names; else it has at least what the file uses
@@ -270,8 +272,7 @@ fn features(file: &Dockerfile) -> (u32, u32) {
 
 /// Every stage that the repository builds of the file. An entry without a target builds the last one.
 fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
-    let named: std::collections::BTreeSet<&String> =
-        builds.iter().filter_map(|b| b.target.as_ref()).collect();
+    let named: BTreeSet<&String> = builds.iter().filter_map(|b| b.target.as_ref()).collect();
     let mut out: Vec<String> = named.into_iter().cloned().collect();
     if !out.is_empty() && builds.iter().any(|b| b.target.is_none()) {
         out.extend(graph.stages().last().map(|s| s.index.to_string()));

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::run::Planned;
+use super::run::{Planned, files};
 use crate::{
     repo::{
         git::{self, State},
@@ -50,7 +50,7 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
         }
     }
     records.save();
-    planned.into_iter().flat_map(|p| p.files).map(|(_, f)| f).collect()
+    files(planned)
 }
 
 fn one_file(

@@ -67,6 +67,8 @@ pub struct Swap {
     pub packages: Vec<String>,
     /// Commands that only rebuild those files.
     pub refresh: Vec<String>,
+    /// Programs that only run text or another program.
+    pub shells: Vec<String>,
     pub compilers: Vec<Compiler>,
     pub runtimes: Vec<Runtime>,
 }
@@ -119,6 +121,10 @@ pub struct Runtime {
     pub on_path: bool,
     /// What the distroless image's entrypoint has after the program.
     pub launcher: Vec<String>,
+    /// Beginnings of options that may need what it lacks.
+    pub never: Vec<String>,
+    /// What a user must know of it.
+    pub note: Option<String>,
     /// Extensions of what it runs, if that is a file which needs nothing beside it.
     pub payload: Vec<String>,
     /// Why no stage of it is moved.

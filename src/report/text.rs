@@ -59,6 +59,71 @@ pub fn names(report: &Report, look: Look) -> String {
     out
 }
 
+/// What the passes of `asked` say of the instruction on 1-based line `line`.
+#[must_use]
+pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
+    let paint = Paint(colour);
+    let touches = |lines: (u32, u32)| (lines.0..=lines.1).contains(&line);
+    let mut out = String::new();
+    let text = String::from_utf8_lossy(&file.before);
+    let shown = text.lines().nth(line as usize - 1).unwrap_or_default();
+    let _ = writeln!(out, "{}:{line}   {}\n", diff::printable(&file.path), diff::printable(shown));
+    let mut silent = Vec::new();
+    for &pass in asked {
+        let mut said = false;
+        for (steps, held) in [(&file.changes, false), (&file.held, true)] {
+            for s in steps.iter().filter(|s| s.pass == pass && touches(s.lines)) {
+                said = true;
+                step(&mut out, s, paint);
+                if held {
+                    out.push_str("  held back: --level review\n");
+                }
+                out.push('\n');
+            }
+        }
+        for r in file.refusals.iter().filter(|r| r.pass == pass && touches(r.lines)) {
+            said = true;
+            let name = paint.with(Style::new().bold(), pass);
+            let _ = writeln!(out, "  {name} · {}", paint.with(AnsiColor::Yellow.on_default(), "refused"));
+            let _ = writeln!(
+                out,
+                "  why     {} ({}: {})",
+                diff::printable(&r.message),
+                r.reason,
+                r.reason.text()
+            );
+            if !r.unlock.is_empty() {
+                let _ = writeln!(out, "  unlock  {}", diff::printable(&r.unlock));
+            }
+            out.push('\n');
+        }
+        for f in file.faults.iter().filter(|f| f.pass == pass && touches(f.lines)) {
+            said = true;
+            let _ = writeln!(
+                out,
+                "  {pass} · rolled back\n  why     {} ({})\n",
+                diff::printable(&f.message),
+                f.rule
+            );
+        }
+        if !said {
+            silent.push(pass);
+        }
+    }
+    for r in file.refusals.iter().filter(|r| r.pass == super::EVERY_PASS) {
+        let _ = writeln!(
+            out,
+            "  every pass · refused\n  why     {} ({})\n  unlock  {}\n",
+            r.message, r.reason, r.unlock
+        );
+        silent.clear();
+    }
+    if !silent.is_empty() {
+        let _ = writeln!(out, "nothing to say: {}", silent.join(", "));
+    }
+    out
+}
+
 /// What goes to standard error: files that could not be read or understood, and steps that were rolled back.
 #[must_use]
 pub fn errors(report: &Report, colour: bool) -> String {

@@ -114,6 +114,13 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// All state instructions of the stage, FROM first.
+    pub fn whole_trail(&self) -> &[String] {
+        &self.trail
+    }
+}
+
 pub(super) fn lower(view: &View, index: usize) -> Stage {
     let stage = &view.graph.stages()[index];
     let mut out = Stage { ops: Vec::new(), trail: vec![text(&view.file.instructions[stage.from])] };

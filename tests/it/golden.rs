@@ -95,7 +95,8 @@ fn run(case: &Path, update: bool) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-/// `options` of a case: `builder = classic`, `target = x`, `build-arg = K=V`, a line each.
+/// `options` of a case, a line each: `builder = classic`, `target = x`, `build-arg = K=V`, `settings = {"add-user": {}}`,
+/// `base-of = FILE`; and of a service that runs it `volume = A:B`, `run-as-non-root = true`.
 fn options(case: &Path) -> Options {
     let mut options = Options::default();
     for line in fs::read_to_string(case.join("options")).unwrap_or_default().lines() {
@@ -110,10 +111,22 @@ fn options(case: &Path) -> Options {
                 let (k, v) = pair.split_once('=').unwrap_or_else(|| panic!("{line}"));
                 options.build_args.push((k.into(), v.into()));
             }
+            ("settings", json) => options.settings = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line}: {e}")),
+            ("base-of", file) => options.deployment.used_as_base_by.push(file.into()),
+            ("volume", v) => service(&mut options).volumes.push(v.into()),
+            ("run-as-non-root", _) => service(&mut options).run_as_non_root = true,
             _ => panic!("{}: {line} is no option", case.display()),
         }
     }
     options
+}
+
+/// The one service that a case describes.
+fn service(options: &mut Options) -> &mut dfopt::options::Service {
+    if options.deployment.services.is_empty() {
+        options.deployment.services.push(dfopt::options::Service { by: "compose.yaml:3".into(), ..Default::default() });
+    }
+    options.deployment.services.last_mut().unwrap()
 }
 
 /// What a plan says, a line each: changes with their proof, refusals, faults.

@@ -1,0 +1,367 @@
+//! What a container starts, and what that needs.
+
+use super::{files, low_port, needs_root, unproved};
+use crate::{
+    facts::{Command, join},
+    knowledge::{
+        Class,
+        signals::{Need, Place, ProgramKind},
+    },
+    pass::{Input, Reason, Refusal},
+    shell::{self, Dialect, Script},
+    syntax::{Joined, Keyword},
+};
+
+/// How deep scripts that start scripts are followed.
+const MAX_DEPTH: usize = 6;
+
+/// Follows what a container of `stage` starts.
+pub(super) struct Launch<'a> {
+    input: &'a Input<'a>,
+    stage: usize,
+    /// A program writes below its user's home: which.
+    pub home: Option<String>,
+    /// Scripts that were read.
+    pub scripts: Vec<String>,
+}
+
+impl<'a> Launch<'a> {
+    pub fn new(input: &'a Input<'a>, stage: usize) -> Self {
+        Self { input, stage, home: None, scripts: Vec::new() }
+    }
+
+    /// ENTRYPOINT and CMD of the stage.
+    pub fn own(&mut self) -> Result<(), Refusal> {
+        let config = &self.input.facts.stage(self.stage).config;
+        let own = |c: &Option<Command>| c.clone().filter(|c| c.at.is_some());
+        let (entrypoint, cmd) = (own(&config.entrypoint), own(&config.cmd));
+        match (entrypoint, cmd) {
+            (None, None) => {
+                Err(unproved("the stage sets neither ENTRYPOINT nor CMD: what will run is not known".into()))
+            }
+            (Some(e), cmd) if e.exec => {
+                let mut argv = e.words;
+                argv.extend(cmd.filter(|c| c.exec).map(|c| c.words).unwrap_or_default());
+                self.command(&argv, 0)
+            }
+            (Some(c), _) | (None, Some(c)) => {
+                if c.exec {
+                    self.command(&c.words, 0)
+                } else {
+                    self.line(&c.words.join(" "), 0)
+                }
+            }
+        }
+    }
+
+    /// What a service runs instead: its entrypoint, else the stage's own before it.
+    pub fn instead(
+        &mut self,
+        entrypoint: Option<&[String]>,
+        command: Option<&[String]>,
+    ) -> Result<(), Refusal> {
+        let config = &self.input.facts.stage(self.stage).config;
+        let own = config.entrypoint.as_ref().filter(|e| e.exec && e.at.is_some()).map(|e| e.words.clone());
+        let mut argv = entrypoint.map(<[String]>::to_vec).or(own).unwrap_or_default();
+        argv.extend(command.unwrap_or_default().iter().cloned());
+        self.command(&argv, 0)
+    }
+
+    /// One command.
+    fn command(&mut self, argv: &[String], depth: usize) -> Result<(), Refusal> {
+        let Some((program, args)) = argv.split_first() else { return Ok(()) };
+        let name = program.rsplit('/').next().unwrap_or(program);
+        if depth > MAX_DEPTH {
+            return Err(unproved(format!("what `{name}` starts is nested too deeply to be followed")));
+        }
+        let signals = self.input.knowledge.signals();
+        self.note(Place::Command, name, name)?;
+        self.note(Place::Arguments, &argv.join(" "), name)?;
+        ports(self.input, argv)?;
+        let Some(known) = signals.program(name) else { return self.program(program, args, depth) };
+        if known.home {
+            self.home.get_or_insert_with(|| name.to_owned());
+        }
+        let operand = args.iter().position(|a| !a.starts_with('-') && !a.contains('='));
+        match known.kind {
+            ProgramKind::Server | ProgramKind::Harmless => Ok(()),
+            ProgramKind::Wrapper => operand.map_or(Ok(()), |at| self.command(&args[at..], depth + 1)),
+            ProgramKind::Interpreter if args.is_empty() => Err(unproved(format!(
+                "`{name}` alone waits for input: what the container is for is not known"
+            ))),
+            ProgramKind::Interpreter => self.module(name, args, depth),
+            ProgramKind::Shell => match args.iter().position(|a| a.starts_with('-') && a.ends_with('c')) {
+                Some(at) => self.line(args.get(at + 1).map_or("", String::as_str), depth + 1),
+                None => match operand {
+                    Some(at) => self.program(&args[at], &args[at + 1..], depth + 1),
+                    None => Err(unproved(format!(
+                        "`{name}` alone waits for input: what the container is for is not known"
+                    ))),
+                },
+            },
+            ProgramKind::Runner => self.run_script(name, args, depth),
+        }
+    }
+
+    /// `python -m MODULE`: a server, or a module of the program's own.
+    fn module(&mut self, name: &str, args: &[String], depth: usize) -> Result<(), Refusal> {
+        let Some(module) = args.iter().position(|a| a == "-m").and_then(|i| args.get(i + 1)) else {
+            return Ok(());
+        };
+        if !name.starts_with("python") {
+            return Ok(());
+        }
+        let first = module.split('.').next().unwrap_or(module);
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        let own = [join(&cwd, first), join(&cwd, &format!("{first}.py"))];
+        let is_own = own.iter().any(|p| {
+            !matches!(
+                files::origin(self.input, self.stage, p),
+                files::Origin::Unknown | files::Origin::Image(_)
+            )
+        });
+        if is_own || module == "http.server" {
+            return Ok(());
+        }
+        let at = args.iter().position(|a| a == module).map_or(0, |i| i + 1);
+        let mut inner = vec![module.clone()];
+        inner.extend_from_slice(&args[at..]);
+        self.command(&inner, depth + 1)
+    }
+
+    /// `npm start`, `yarn serve`: the script that package.json has under that name.
+    fn run_script(&mut self, runner: &str, args: &[String], depth: usize) -> Result<(), Refusal> {
+        let words: Vec<&str> = args.iter().map(String::as_str).filter(|a| !a.starts_with('-')).collect();
+        let script = match words.as_slice() {
+            ["run" | "run-script", script, ..] => *script,
+            [script, ..] => *script,
+            [] => return Err(unproved(format!("what `{runner}` runs is not known"))),
+        };
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        let path = join(&cwd, "package.json");
+        let text = match files::origin(self.input, self.stage, &path) {
+            files::Origin::Context(found) => self.input.context.and_then(|c| c.read_text(&found)),
+            files::Origin::NoContext => return Err(no_context(&path)),
+            _ => None,
+        };
+        let json: Option<serde_json::Value> = text.and_then(|t| serde_json::from_str(&t).ok());
+        let Some(json) = json else {
+            return Err(unproved(format!("{path}, whose script `{script}` is run, cannot be read")));
+        };
+        let mut found = false;
+        for name in [format!("pre{script}"), script.to_owned(), format!("post{script}")] {
+            if let Some(line) = json["scripts"][&name].as_str() {
+                found |= name == script;
+                self.line(line, depth + 1)?;
+            }
+        }
+        // npm's default, if there is such a file
+        if found || (script == "start" && runner == "npm") {
+            return Ok(());
+        }
+        Err(unproved(format!("{path} has no script `{script}`")))
+    }
+
+    /// A shell text of which all is followed.
+    fn line(&mut self, text: &str, depth: usize) -> Result<(), Refusal> {
+        let script = shell::parse(&Joined::of(text.as_bytes()), Dialect::Bash);
+        if script.error().is_some() {
+            return Err(Refusal::new(
+                Reason::ShellOpaque,
+                format!("`{}` cannot be read completely", short(text)),
+                "write the command in exec form",
+            ));
+        }
+        for command in script.commands() {
+            for redirect in command.simple.redirects.iter().filter(|r| r.writes()) {
+                let target = redirect.target.as_ref().and_then(|t| t.literal()).unwrap_or("$");
+                if !target.starts_with("/dev/") && !target.starts_with("/tmp/") {
+                    return Err(needs_root(
+                        format!("`{}` writes a file when it starts", short(text)),
+                        "write it to a folder that the user owns, and set USER by hand",
+                    ));
+                }
+            }
+            let argv = words(&script, command.simple);
+            if !argv.is_empty() {
+                self.command(&argv, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A program that the catalogue does not have: a script of the context, or what the file itself builds.
+    fn program(&mut self, program: &str, args: &[String], depth: usize) -> Result<(), Refusal> {
+        use files::Origin;
+        let facts = self.input.facts.stage(self.stage);
+        let candidates: Vec<String> = if program.contains('/') {
+            vec![join(facts.end.cwd.as_deref().unwrap_or("/"), program)]
+        } else {
+            let path = facts.end.variable("PATH").and_then(|v| v.value.clone()).unwrap_or_default();
+            let dirs = path.split(':').filter(|d| !d.is_empty()).chain(STANDARD_PATH);
+            dirs.map(|d| join(d, program)).collect()
+        };
+        for path in candidates {
+            match files::origin(self.input, self.stage, &path) {
+                Origin::Context(found) => return self.file(&found, args, depth),
+                Origin::Inline(text) => return self.script(program, &text, args, depth),
+                Origin::Built => return Ok(()),
+                Origin::NoContext => return Err(no_context(&path)),
+                Origin::Image(image) => {
+                    return Err(unproved(format!(
+                        "{program} comes from the image {image}: what it needs is not known"
+                    )));
+                }
+                Origin::Unknown => {}
+            }
+        }
+        let of_base = facts.image.as_ref().and_then(|i| i.entrypoint.clone());
+        if of_base.is_some_and(|e| e.first().is_some_and(|e| e == program)) {
+            return self.command(args, depth + 1);
+        }
+        if files::chain(self.input, self.stage).into_iter().any(|s| self.builds(s)) {
+            return Ok(());
+        }
+        Err(unproved(format!("what `{program}` needs at run time is not known")))
+    }
+
+    /// Whether a RUN of the stage compiles.
+    fn builds(&self, stage: usize) -> bool {
+        let class = |at: usize| {
+            let argv = |c: &shell::Simple| self.input.facts.argv(at, c).filter(|a| !a.is_empty());
+            self.input
+                .facts
+                .commands(at)
+                .into_iter()
+                .filter_map(argv)
+                .map(|a| self.input.knowledge.command(&a).class)
+                .collect()
+        };
+        self.input.graph.stages()[stage].body.clone().any(|at| {
+            let classes: Vec<Class> =
+                if self.input.file.instructions[at].keyword == Keyword::Run { class(at) } else { Vec::new() };
+            classes.contains(&Class::Build)
+        })
+    }
+
+    /// A file of the context that is started.
+    fn file(&mut self, path: &str, args: &[String], depth: usize) -> Result<(), Refusal> {
+        let Some(text) = self.input.context.and_then(|c| c.read_text(path)) else {
+            return Err(unproved(format!("{path} is no text: what it needs at run time is not known")));
+        };
+        self.script(path, &text, args, depth)
+    }
+
+    /// A start script; `args` are what it may start at its end.
+    fn script(&mut self, path: &str, text: &str, args: &[String], depth: usize) -> Result<(), Refusal> {
+        let first = text.lines().next().unwrap_or_default();
+        let other = ["python", "node", "ruby", "perl", "php"]
+            .iter()
+            .any(|i| first.starts_with("#!") && first.contains(i));
+        if other {
+            return Ok(()); // its text is read with that of the program
+        }
+        self.scripts.push(path.to_owned());
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with('#') {
+                continue;
+            }
+            let line = line.split(" # ").next().unwrap_or(line);
+            let place = format!("{path}:{}", number + 1);
+            self.note(Place::Script, line, &place)?;
+            self.note(Place::Arguments, line, &place)?;
+            let words: Vec<String> =
+                line.split_whitespace().map(|w| w.trim_matches(['"', '\'', ';']).to_owned()).collect();
+            ports(self.input, &words)?;
+            if words.iter().any(|w| self.input.knowledge.signals().program(w).is_some_and(|p| p.home)) {
+                self.home.get_or_insert_with(|| place.clone());
+            }
+            for word in words.iter().filter(|w| w.ends_with(".sh") && !w.starts_with('$')) {
+                let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+                if let files::Origin::Context(found) =
+                    files::origin(self.input, self.stage, &join(&cwd, word))
+                    && !self.scripts.contains(&found)
+                    && depth < MAX_DEPTH
+                {
+                    self.file(&found, &[], depth + 1)?;
+                }
+            }
+        }
+        if text.contains("\"$@\"") || text.contains("$*") || text.contains("exec $@") {
+            return self.command(args, depth + 1);
+        }
+        Ok(())
+    }
+
+    /// Refuses for what a line needs, or keeps in mind that it needs a home.
+    fn note(&mut self, place: Place, line: &str, by: &str) -> Result<(), Refusal> {
+        let around = String::from_utf8_lossy(self.input.file.text());
+        let Some(signal) = self.input.knowledge.signals().find(place, line, "", &around) else {
+            return Ok(());
+        };
+        if signal.need == Need::Home {
+            self.home.get_or_insert_with(|| by.to_owned());
+            return Ok(());
+        }
+        let unlock = match signal.need {
+            Need::Write => "give the folders that it writes to the user, and set USER by hand",
+            _ => "set USER by hand if it works without root",
+        };
+        Err(needs_root(format!("`{}`: {}", short(by), signal.why), unlock))
+    }
+}
+
+/// Where programs are found that are started by their name alone (moby/moby 26.1 oci/defaults.go and system.DefaultPathEnv).
+const STANDARD_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+fn no_context(path: &str) -> Refusal {
+    Refusal::new(
+        Reason::ContextMissing,
+        format!("{path}, which is started, cannot be read: the build context is not known"),
+        "name it by --context",
+    )
+}
+
+/// Ports below 1024 that a command is told to listen on.
+fn ports(input: &Input, argv: &[String]) -> Result<(), Refusal> {
+    let options = &input.knowledge.signals().ports.options;
+    for (i, word) in argv.iter().enumerate() {
+        let value = match word.split_once('=') {
+            Some((option, value)) if options.iter().any(|o| o == option) => value,
+            _ if i > 0 && options.contains(&argv[i - 1]) => word.as_str(),
+            // an address alone: `0.0.0.0:80`
+            _ if word.starts_with("0.0.0.0:") || word.starts_with("[::]:") || word.starts_with(':') => {
+                word.as_str()
+            }
+            _ => continue,
+        };
+        if let Some(port) = port_of(value).filter(|p| (1..1024).contains(p)) {
+            return Err(low_port(port, &format!("`{}`", short(&argv.join(" ")))));
+        }
+    }
+    Ok(())
+}
+
+/// The port at the end of an address, or alone.
+pub(super) fn port_of(text: &str) -> Option<u32> {
+    text.trim_end_matches('/').rsplit(':').next()?.parse().ok()
+}
+
+/// The words of a command, as they are written where they are not literal.
+fn words(script: &Script, simple: &shell::Simple) -> Vec<String> {
+    let word = |w: &shell::Word| {
+        w.literal().map_or_else(|| String::from_utf8_lossy(script.text(w.span)).into_owned(), str::to_owned)
+    };
+    simple.words.iter().map(word).collect()
+}
+
+fn short(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= 60 {
+        line.to_owned()
+    } else {
+        format!("{}…", line.chars().take(60).collect::<String>())
+    }
+}

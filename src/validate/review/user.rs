@@ -1,0 +1,272 @@
+//! The user that a stage's image runs as.
+//!
+//! One USER is new, and stands after all that runs. What is new besides makes that user, or gives it declared paths; a COPY may
+//! have gained it as owner of such a path. All else is as it was.
+
+use super::super::{
+    Alignment, Fault, Pair, fault,
+    lower::{Copy, Exec, Op},
+    undeclared,
+};
+use crate::{
+    facts::{Owner, State, clean, covers, is_root},
+    pass::Effect,
+    shell::{self, Dialect},
+    syntax::Joined,
+};
+
+pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let stage = pair.index;
+    if let Some(child) = pair.new.graph.children(stage).first() {
+        return fault("V1", format!("stage {child} starts from stage {stage}, whose user changes"));
+    }
+    let end = &pair.new.facts.stage(stage).end;
+    let user = user(end, stage)?;
+    let until = user_comes_last(pair)?;
+    let mut rest =
+        Alignment { removed: Vec::new(), added: alignment.added.clone(), kept: alignment.kept.clone() };
+    for &i in &alignment.removed {
+        match owner_gained(pair, alignment, i, &rest.added, &user) {
+            Some(j) => rest.added.retain(|x| *x != j),
+            None => rest.removed.push(i),
+        }
+    }
+    let mut strange = Vec::new();
+    for &j in &rest.added {
+        match &pair.new_ops.ops[j] {
+            Op::Exec(exec) if is_for_user(pair, exec, until, &user)? => {}
+            _ => strange.push(j),
+        }
+    }
+    rest.added = strange;
+    undeclared(pair, &rest)
+}
+
+/// The number, or else the name, of the user that the stage ends with.
+fn user(end: &State, stage: usize) -> Result<Owner, Fault> {
+    let Some(text) = end.user.as_deref() else {
+        return fault("V1", format!("the user of stage {stage} is not known"));
+    };
+    let (user, group) = text.split_once(':').map_or((text, None), |(u, g)| (u, Some(g)));
+    let id = end.accounts.user_id(user);
+    if is_root(text) || matches!(id, Some(Owner::Number(0))) {
+        return fault("V1", format!("stage {stage} runs as root"));
+    }
+    if let Some(group) = group.filter(|g| end.accounts.group_id(g).is_none()) {
+        return fault("V1", format!("stage {stage} names a group that is not known to exist: {group}"));
+    }
+    match id {
+        Some(id) => Ok(id),
+        None => fault("V1", format!("stage {stage} names a user that is not known to exist: {user}")),
+    }
+}
+
+/// The state instructions are the same but for one USER after them all; the length of the trail before it.
+fn user_comes_last(pair: &Pair) -> Result<usize, Fault> {
+    let (old, new) = (pair.old_ops.whole_trail(), pair.new_ops.whole_trail());
+    let is_user = |t: &String| t.starts_with("USER ");
+    let Some(at) = new.iter().rposition(is_user) else {
+        return fault("V1", format!("stage {} sets no USER", pair.index));
+    };
+    let others: Vec<&String> = new[..at].iter().chain(&new[at + 1..]).collect();
+    if others.len() != old.len() || others.iter().zip(old).any(|(a, b)| *a != b) {
+        return fault("V2", format!("stage {} changes more of its state than one USER", pair.index));
+    }
+    Ok(at)
+}
+
+/// The added COPY, if any, that is the removed operation `i` with the user as the owner of a declared path.
+fn owner_gained(pair: &Pair, a: &Alignment, i: usize, added: &[usize], user: &Owner) -> Option<usize> {
+    let Op::Copy(old) = &pair.old_ops.ops[i] else { return None };
+    let kept_before_old = a.kept.iter().filter(|(x, _)| *x < i).count();
+    added.iter().copied().find(|&j| {
+        let Op::Copy(new) = &pair.new_ops.ops[j] else { return false };
+        let kept_before_new = a.kept.iter().filter(|(_, y)| *y < j).count();
+        kept_before_old == kept_before_new
+            && old.is_same_but_owner_and_mode(new)
+            && old.mode == new.mode
+            && old.owner.is_none()
+            && is_declared(pair, new)
+            && new.owner.as_deref().is_some_and(|o| owns(pair, new.at, o, user))
+    })
+}
+
+fn is_declared(pair: &Pair, copy: &Copy) -> bool {
+    let owned = |e: &Effect| matches!(e, Effect::Owner { path } if covers(path, &copy.dst));
+    pair.claim.effects.iter().any(owned)
+}
+
+/// Whether `owner`, as instruction `at` reads it, is the user.
+fn owns(pair: &Pair, at: usize, owner: &str, user: &Owner) -> bool {
+    let name = owner.split(':').next().unwrap_or(owner);
+    pair.new.facts.after(at).and_then(|s| s.accounts.user_id(name)).as_ref() == Some(user)
+}
+
+/// Whether a new command is declared, and makes a user or gives the user declared paths, as root, without anything else.
+fn is_for_user(pair: &Pair, exec: &Exec, until: usize, user: &Owner) -> Result<bool, Fault> {
+    let declared = |e: &Effect| matches!(e, Effect::CommandAdded { command } if *command == exec.unit);
+    if !pair.claim.effects.iter().any(declared) || !exec.flags.is_empty() {
+        return Ok(false);
+    }
+    let as_root = pair.new.facts.before(exec.at).and_then(State::is_root) == Some(true);
+    if exec.trail > until || !as_root {
+        return fault(
+            "V3",
+            format!("stage {}: this is to run as root, and does not: RUN {}", pair.index, exec.unit),
+        );
+    }
+    let Some(argv) = plain_command(&exec.unit) else { return Ok(false) };
+    match argv[0].as_str() {
+        "groupadd" | "useradd" | "addgroup" | "adduser" => Ok(true),
+        "chown" => gives(pair, exec, &argv[1..], user),
+        _ => Ok(false),
+    }
+}
+
+fn gives(pair: &Pair, exec: &Exec, args: &[String], user: &Owner) -> Result<bool, Fault> {
+    let args = args.strip_prefix(&["-R".to_owned()]).unwrap_or(args);
+    let Some((owner, paths)) = args.split_first() else { return Ok(false) };
+    if !owns(pair, exec.at, owner, user) {
+        return fault(
+            "V4",
+            format!("stage {}: {owner} is not the user of the stage: {}", pair.index, exec.unit),
+        );
+    }
+    let declared = |p: &&String| {
+        pair.claim.effects.iter().any(|e| matches!(e, Effect::Owner { path } if *path == clean(p)))
+    };
+    match paths.iter().find(|p| !p.starts_with('/') || !declared(p)) {
+        Some(path) => {
+            fault("V4", format!("stage {}: the owner of {path} changes, which is not declared", pair.index))
+        }
+        None => Ok(!paths.is_empty()),
+    }
+}
+
+/// The words of a unit that is one simple command, with literal words, and nothing more.
+fn plain_command(unit: &str) -> Option<Vec<String>> {
+    let script = shell::parse(&Joined::of(unit.as_bytes()), Dialect::Posix);
+    let list = script.and_list()?;
+    let commands = script.commands();
+    let [one] = commands.as_slice() else { return None };
+    let plain = list.len() == 1 && one.place == shell::Place::default();
+    let bare = one.simple.redirects.is_empty() && one.simple.assigns.is_empty();
+    one.simple.argv_literal().filter(|a| plain && bare && !a.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        facts::Facts,
+        graph::Graph,
+        knowledge::Knowledge,
+        options::Options,
+        pass::Effect,
+        syntax,
+        validate::{Claim, View, validate},
+    };
+
+    /// Validates `new` against `old` under `effects`; the rule that finds a fault, and what it says.
+    fn check(old: &str, new: &str, effects: &[Effect], expect: Option<&str>) {
+        let (options, knowledge) = (Options::default(), Knowledge::builtin());
+        let (a, b) = (syntax::parse(old.as_bytes()), syntax::parse(new.as_bytes()));
+        let (ga, gb) = (Graph::new(&a, &[]), Graph::new(&b, &[]));
+        let (fa, fb) =
+            (Facts::derive(&a, &ga, knowledge, &options), Facts::derive(&b, &gb, knowledge, &options));
+        let old_view = View { file: &a, graph: &ga, facts: &fa, context: None };
+        let new_view = View { file: &b, graph: &gb, facts: &fb, context: None };
+        let result = validate(&old_view, &new_view, Claim { effects, assumes: &[] }, knowledge);
+        match (expect, result) {
+            (None, result) => assert_eq!(result, Ok(()), "{new}"),
+            (Some(text), Ok(())) => panic!("no fault, expected {text}:\n{new}"),
+            (Some(text), Err(f)) => assert!(f.to_string().contains(text), "{f}, expected {text}:\n{new}"),
+        }
+    }
+
+    const NODE: &str =
+        "FROM node:20\nWORKDIR /app\nCOPY . .\nRUN npm ci\nENV A=b\nCMD [\"node\", \"x.js\"]\n";
+    const USER: Effect = Effect::User { stage: 0 };
+
+    fn node(from: &str, to: &str) -> String {
+        assert!(NODE.contains(from));
+        NODE.replacen(from, to, 1)
+    }
+
+    fn added(command: &str) -> Effect {
+        Effect::CommandAdded { command: command.into() }
+    }
+
+    fn owner(path: &str) -> Effect {
+        Effect::Owner { path: path.into() }
+    }
+
+    #[test]
+    fn an_existing_user_at_the_end_passes() {
+        check(NODE, &node("CMD", "USER node\nCMD"), &[USER], None);
+        check(NODE, &node("CMD", "USER 1000\nCMD"), &[USER], None);
+        check(NODE, &node("CMD", "USER node:node\nCMD"), &[USER], None);
+        check(NODE, &format!("{NODE}USER node\n"), &[USER], None);
+    }
+
+    #[test]
+    fn a_new_user_and_its_folders_pass() {
+        let make = "RUN groupadd -g 10001 app && useradd -u 10001 -g app app\n";
+        let effects = [USER, added("groupadd -g 10001 app"), added("useradd -u 10001 -g app app")];
+        check(NODE, &node("COPY", &format!("{make}COPY")).replace("CMD", "USER 10001\nCMD"), &effects, None);
+        let own = "RUN chown node:node /app/data\nUSER node\nCMD";
+        check(NODE, &node("CMD", own), &[USER, added("chown node:node /app/data"), owner("/app/data")], None);
+        let copy = node("COPY .", "COPY --chown=node:node .").replace("CMD", "USER node\nCMD");
+        check(NODE, &copy, &[USER, owner("/app")], None);
+    }
+
+    #[test]
+    fn mutants_are_caught() {
+        check(NODE, &node("CMD", "USER node\nCMD"), &[], Some("User"));
+        check(NODE, &node("RUN", "USER node\nRUN"), &[USER], Some("V2"));
+        check(NODE, &node("WORKDIR", "USER node\nWORKDIR"), &[USER], Some("V2"));
+        check(NODE, &node("COPY . .\n", "").replace("CMD", "USER node\nCMD"), &[USER], Some("this is gone"));
+        check(NODE, &node("A=b", "A=c").replace("CMD", "USER node\nCMD"), &[USER], Some("Env"));
+        check(NODE, &node("CMD", "USER nobody2\nCMD"), &[USER], Some("not known to exist"));
+        check(NODE, &node("CMD", "USER node:wheels\nCMD"), &[USER], Some("group"));
+        check(NODE, &node("CMD", "USER 0\nCMD"), &[USER], Some("root"));
+        check(NODE, &node("CMD", "USER node\nRUN true\nCMD"), &[USER], Some("RUN true"));
+        check(NODE, NODE, &[USER], Some("runs as root"));
+    }
+
+    #[test]
+    fn commands_beyond_the_declared_are_caught() {
+        let own = "RUN chown node:node /app/data\nUSER node\nCMD";
+        check(
+            NODE,
+            &node("CMD", own),
+            &[USER, added("chown node:node /app/data"), owner("/app")],
+            Some("/app/data"),
+        );
+        check(NODE, &node("CMD", own), &[USER, owner("/app/data")], Some("this is new"));
+        let other = "RUN chown nobody /app\nUSER node\nCMD";
+        check(
+            NODE,
+            &node("CMD", other),
+            &[USER, added("chown nobody /app"), owner("/app")],
+            Some("not the user"),
+        );
+        let late = "USER node\nRUN chown node /app\nCMD";
+        check(NODE, &node("CMD", late), &[USER, added("chown node /app"), owner("/app")], Some("V3"));
+        let more = "RUN curl x\nUSER node\nCMD";
+        check(NODE, &node("CMD", more), &[USER, added("curl x")], Some("this is new"));
+        let hidden = "RUN useradd x > /etc/y\nUSER node\nCMD";
+        check(NODE, &node("CMD", hidden), &[USER, added("useradd x > /etc/y")], Some("this is new"));
+        let undeclared_copy = node("COPY .", "COPY --chown=node .").replace("CMD", "USER node\nCMD");
+        check(NODE, &undeclared_copy, &[USER], Some("V2"));
+    }
+
+    #[test]
+    fn other_stages_stay() {
+        let old = "FROM node:20 AS a\nRUN x\nFROM a\nRUN y\nUSER node\n";
+        let new = "FROM node:20 AS a\nRUN x\nUSER node\nFROM a\nRUN y\nUSER node\n";
+        check(old, new, &[USER], Some("starts from stage 0"));
+        let old = "FROM node:20 AS a\nRUN x\nFROM node:20\nRUN y\n";
+        let new = "FROM node:20 AS a\nRUN z\nFROM node:20\nRUN y\nUSER node\n";
+        check(old, new, &[Effect::User { stage: 1 }], Some("stage 0"));
+    }
+}

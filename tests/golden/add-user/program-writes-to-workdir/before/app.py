@@ -1,0 +1,3 @@
+import json
+with open('state.json', 'w') as f:
+    json.dump({}, f)

@@ -1,0 +1,2 @@
+const log = require('path').join(__dirname, '../../logs/x.log');
+require('fs').appendFileSync(log, 'x');
