@@ -288,10 +288,14 @@ impl<'a> Launch<'a> {
                 }
             }
         }
-        if text.contains("\"$@\"") || text.contains("$*") || text.contains("exec $@") {
-            return self.command(args, depth + 1);
+        let passes_on = |line: &str| {
+            matches!(line.trim().trim_start_matches("exec ").trim(), "\"$@\"" | "$@" | "$*" | "\"$*\"")
+        };
+        match (text.lines().any(passes_on), args) {
+            (false, _) => Ok(()),
+            (true, []) => Err(unproved(format!("{path} starts what it is given, and no command is"))),
+            (true, args) => self.command(args, depth + 1),
         }
-        Ok(())
     }
 
     /// Refuses for what a line needs, or keeps in mind that it needs a home.
@@ -312,7 +316,7 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// Where programs are found that are started by their name alone (moby/moby 26.1 oci/defaults.go and system.DefaultPathEnv).
+/// Where programs are found that are started by their name alone (Docker's default PATH).
 const STANDARD_PATH: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 

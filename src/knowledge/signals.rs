@@ -203,9 +203,8 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        let starts_alone = !edge(word.chars().next()) || !before.is_some_and(part);
-        let ends_alone = !edge(word.chars().next_back()) || !after.is_some_and(part);
-        starts_alone && ends_alone
+        let runs_on = |inner: Option<char>, outer: Option<char>| edge(inner) && outer.is_some_and(part);
+        !runs_on(word.chars().next(), before) && !runs_on(word.chars().next_back(), after)
     })
 }
 
