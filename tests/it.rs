@@ -6,3 +6,5 @@ mod syntax;
 mod golden;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/readme.rs"]
+mod readme;
