@@ -1,12 +1,15 @@
 //! The passes, one a file. The pipeline puts them in order by phase and `after`.
 use crate::pass::Pass;
 
+mod fold;
+mod fold_chown;
 mod merge_runs;
 mod split_dependency_copy;
 
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
+    &fold_chown::FoldChown,
     &merge_runs::MergeRuns,
     &split_dependency_copy::SplitDependencyCopy,
 ];
