@@ -341,7 +341,9 @@ impl Content {
             return;
         }
         let Some(simples) = fold::commands(input, at, until) else {
-            self.problem.get_or_insert_with(|| unknown(&root));
+            if change.recursive {
+                self.problem.get_or_insert_with(|| unknown(&root));
+            }
             return;
         };
         let (mut made, mut changed) = (Vec::new(), Vec::new());
@@ -371,7 +373,8 @@ impl Content {
                 }));
             }
         }
-        let (writes, is_known) = self.writes(input, change, at);
+        // what is changed by its own name is a file that a COPY puts there, whatever was there before
+        let (writes, is_known) = if change.recursive { self.writes(input, change, at) } else { (Vec::new(), true) };
         if !is_known {
             self.problem.get_or_insert_with(|| unknown(&root));
         }
@@ -379,8 +382,7 @@ impl Content {
             let meets = |p: &&String| write.meets(p) || covers(&write.path, p);
             let Some(path) = change.paths.iter().find(meets) else { continue };
             let is_made = !write.below && made.contains(&write.path);
-            let is_changed = changed.contains(&write.path);
-            if !is_made && !is_changed && (change.recursive || write.meets(path)) {
+            if !is_made && !changed.contains(&write.path) {
                 self.problem.get_or_insert_with(|| unknown(path));
             }
         }

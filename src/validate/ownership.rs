@@ -32,6 +32,8 @@ struct Thing {
     /// What it is at first, then what reached a part of it.
     value: String,
     parts: Vec<String>,
+    /// How many things were there before it.
+    order: usize,
 }
 
 /// `chown -R app:app /app`, read.
@@ -357,7 +359,11 @@ fn simulate(
         match op {
             Op::Dir(dir) => {
                 let root = view.facts.before(dir.at).and_then(State::is_root) == Some(true);
-                sim.make_folders(&dir.path, if root && attribute == Attribute::Owner { "0:0" } else { "of WORKDIR" });
+                sim.make_folders(&dir.path, match attribute {
+                    Attribute::Mode => "755",
+                    Attribute::Owner if root => "0:0",
+                    Attribute::Owner => "of WORKDIR",
+                });
             }
             Op::Copy(copy) => {
                 copies += 1;
@@ -385,8 +391,8 @@ struct Simulation<'a> {
 
 impl Simulation<'_> {
     fn add(&mut self, key: &str, path: &str, below: bool, anywhere: bool, value: &str) {
-        let thing =
-            Thing { path: path.to_owned(), below, anywhere, value: value.to_owned(), parts: Vec::new() };
+        let (path, value, order) = (path.to_owned(), value.to_owned(), self.things.len());
+        let thing = Thing { path, below, anywhere, value, parts: Vec::new(), order };
         self.things.entry(key.to_owned()).or_insert(thing);
     }
 
@@ -425,7 +431,10 @@ impl Simulation<'_> {
             (Some(spec), Attribute::Owner, Some(state)) => owner_of_copy(state, spec)?,
             (Some(spec), ..) => mode(spec),
         };
-        let files = landings(self.view, copy);
+        let there = |path: &str| {
+            self.things.contains_key(&format!("folder {path}")) || self.view.facts.base_has_folder(self.pair.index, path)
+        };
+        let files = landings(self.view, copy, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
         let folder = match (flag, self.attribute) {
             (Some(_), Attribute::Owner) => value.clone(),
@@ -435,8 +444,13 @@ impl Simulation<'_> {
         };
         match files {
             Some(files) => {
-                for file in &files {
+                for (file, own) in &files {
                     self.make_folders(parent(file), &folder);
+                    let mut value = value.clone();
+                    if self.attribute == Attribute::Mode {
+                        let own = format!("{own:o}");
+                        value = if flag.is_some() { merged(&own, &value) } else { own };
+                    }
                     self.add(&format!("copy {n} of {file}"), file, false, false, &value);
                 }
             }
@@ -467,9 +481,10 @@ impl Simulation<'_> {
 
     fn change(&mut self, change: &Change) -> Result<(), Fault> {
         for path in &change.paths {
-            // a file that a COPY brought lies over what the base had
-            let copied = self.things.iter().any(|(k, t)| k.starts_with("copy ") && !t.below && t.path == *path);
-            let base = !copied && self.base_may_have(path);
+            // a file that a COPY brought lies over all that was there before
+            let is_file = |(k, t): &(&String, &Thing)| k.starts_with("copy ") && !t.below && t.path == *path;
+            let copied = self.things.iter().filter(is_file).map(|(_, t)| t.order).max();
+            let base = self.base_may_have(path);
             for (key, thing) in &mut self.things {
                 if key == "the base image" && !base {
                     continue;
@@ -477,7 +492,8 @@ impl Simulation<'_> {
                 let reaches = thing.anywhere
                     || covers(path, &thing.path) && (change.recursive || path == &thing.path)
                     || thing.below && covers(&thing.path, path);
-                if !reaches {
+                let hidden = (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
+                if !reaches || hidden {
                     continue;
                 }
                 if thing.parts.is_empty() && merged(&thing.value, &change.value) == thing.value {
@@ -507,6 +523,10 @@ fn merged(old: &str, new: &str) -> String {
         (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
         (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
         (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
+        (None, None) if u32::from_str_radix(old, 8).is_ok() => match changed_mode(old, new) {
+            Some(mode) => format!("{mode:o}"),
+            None => format!("{old}, then {new}"),
+        },
         // a symbolic mode builds on what was
         (_, None) if !new.chars().all(|c| c.is_digit(8)) && old != "of the source" => {
             format!("{old}, then {new}")
@@ -515,20 +535,61 @@ fn merged(old: &str, new: &str) -> String {
     }
 }
 
-/// Where the files of a COPY land, if all its sources are regular files of the context.
-fn landings(view: &View, copy: &Copy) -> Option<Vec<String>> {
+/// The mode `old` after `chmod new` under root's umask 022 (POSIX.1-2024, chmod); None for what is not translated.
+fn changed_mode(old: &str, new: &str) -> Option<u32> {
+    let mut mode = u32::from_str_radix(old, 8).ok()?;
+    if let Ok(octal) = u32::from_str_radix(new, 8) {
+        return Some(octal);
+    }
+    for clause in new.split(',') {
+        let at = clause.find(['+', '-', '='])?;
+        let (who, action) = clause.split_at(at);
+        let (operator, bits) = action.split_at(1);
+        let mut given = 0;
+        for c in bits.chars() {
+            given |= match c {
+                'r' => 0o444,
+                'w' => 0o222,
+                'x' => 0o111,
+                'X' if mode & 0o111 != 0 => 0o111,
+                'X' => 0,
+                _ => return None,
+            };
+        }
+        let mut mask = if who.is_empty() { !0o022 & 0o777 } else { 0 };
+        for c in who.chars() {
+            mask |= match c {
+                'u' => 0o700,
+                'g' => 0o070,
+                'o' => 0o007,
+                'a' => 0o777,
+                _ => return None,
+            };
+        }
+        match operator {
+            "+" => mode |= given & mask,
+            "-" => mode &= !(given & mask),
+            _ if who.is_empty() => return None,
+            _ => mode = mode & !mask | given & mask,
+        }
+    }
+    Some(mode)
+}
+
+/// Where the files of a COPY land, and the mode that each has in the build context, if all its sources are regular files of the context.
+fn landings(view: &View, copy: &Copy, is_folder: &dyn Fn(&str) -> bool) -> Option<Vec<(String, u32)>> {
     let context = view.context.filter(|_| copy.from.is_none())?;
-    let into = copy.into || copy.sources.len() > 1;
+    // a folder that is there already takes the file in
+    let into = copy.into || copy.sources.len() > 1 || is_folder(&copy.dst);
     let mut out = Vec::new();
     for source in &copy.sources {
         for path in context.select(source)? {
-            if context.entry(&path)?.kind != FileKind::File {
+            let entry = context.entry(&path)?;
+            if entry.kind != FileKind::File {
                 return None;
             }
             let name = path.rsplit('/').next().unwrap_or(&path);
-            // a folder that is there already takes the file in
-            let is_folder = into || view.facts.before(copy.at)?.cwd.as_deref() == Some(copy.dst.as_str());
-            out.push(if is_folder { join(&copy.dst, name) } else { copy.dst.clone() });
+            out.push((if into { join(&copy.dst, name) } else { copy.dst.clone() }, entry.mode));
         }
     }
     (!out.is_empty()).then_some(out)
