@@ -1,5 +1,7 @@
 //! What the folds of owners and modes share: changes that RUNs make, what COPYs bring and where, and how an element leaves its RUN.
 
+use std::collections::BTreeSet;
+
 use crate::{
     context::FileKind,
     edit::{EditSet, Span},
@@ -346,7 +348,8 @@ pub(super) fn commands<'a>(input: &Input<'a>, at: usize, until: Option<usize>) -
 
 /// Whether nothing that RUN `at` does, up to element `until`, can tell who owns what lies at `path` and in which mode: root may do
 /// all of it in either case.
-pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[String]) -> bool {
+/// `harmless` are the changes that may work on the same paths.
+pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[String], harmless: &[&str]) -> bool {
     let Some(simples) = (match until {
         None => input
             .facts
@@ -375,6 +378,8 @@ pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[
             Class::Config => match name.as_str() {
                 "useradd" | "adduser" | "groupadd" | "addgroup" | "mkdir" | "ln" | "touch" | "rm"
                 | "echo" | "printf" | "true" | ":" => true,
+                "chmod" if argv.iter().any(|w| sets_special_bits(w)) => false,
+                name if harmless.contains(&name) => true,
                 "chown" | "chgrp" | "chmod" => match facts.writes {
                     Paths::Some(written) => {
                         let cwd = input.facts.before(at).and_then(|s| s.cwd.clone());
@@ -395,6 +400,51 @@ pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[
             _ => false,
         }
     })
+}
+
+/// Whether a mode has suid, sgid or sticky.
+pub(super) fn sets_special_bits(mode: &str) -> bool {
+    let octal = mode.chars().all(|c| c.is_digit(8));
+    let symbolic = mode.contains(['+', '-', '=']) && !mode.starts_with("--") && !mode.contains('/');
+    octal && mode.trim_start_matches('0').len() > 3 || symbolic && mode.contains(['s', 't'])
+}
+
+/// Folders that are there for certain before instruction `at` of a stage, apart from those of the base image.
+pub(super) fn folders_before(input: &Input, stage: usize, at: usize) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    for at in input.graph.stages()[stage].body.start..at {
+        let Some(state) = input.facts.before(at) else { continue };
+        let ins = &input.file.instructions[at];
+        let mut made = Vec::new();
+        match ins.keyword {
+            Keyword::Workdir => made.extend(state.absolute(ins.first(), input.file.escape).map(|v| v.text)),
+            Keyword::Copy | Keyword::Add => {
+                let copy = copy(input, at, &|p| out.contains(p) || input.facts.base_has_folder(stage, p));
+                made.extend(copy.map(|c| if c.into { c.dst } else { parent(&c.dst).to_owned() }));
+            }
+            Keyword::Run => {
+                for simple in commands(input, at, None).unwrap_or_default() {
+                    let Some(argv) = input.facts.argv(at, simple) else { continue };
+                    match argv.first().map(String::as_str) {
+                        Some("cd") => break,
+                        Some("mkdir") => {
+                            let Paths::Some(paths) = input.knowledge.command(&argv).writes else { continue };
+                            let plain = paths.iter().filter(|p| !p.contains(['*', '?', '[', '{', '~']));
+                            let absolute = plain.filter_map(|p| if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) });
+                            made.extend(absolute);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        for path in made {
+            out.extend(above(&path).map(str::to_owned));
+            out.insert(path);
+        }
+    }
+    out
 }
 
 /// The folders above `path`, nearest first, without `/`.

@@ -766,7 +766,7 @@ fn nobody_looks(input: &Input, change: &Change, from: usize) -> Result<(), Refus
                     "move USER behind the chown",
                 );
             }
-            Keyword::Run if until != Some(0) && !fold::is_blind(input, at, until, &change.paths) => {
+            Keyword::Run if until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chmod"]) => {
                 return refuse(
                     Reason::OrderObservable,
                     format!("the RUN of line {line} stands between, and may notice the owner"),

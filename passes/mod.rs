@@ -2,6 +2,7 @@
 use crate::pass::Pass;
 
 mod fold;
+mod fold_chmod;
 mod fold_chown;
 mod merge_runs;
 mod split_dependency_copy;
@@ -9,6 +10,7 @@ mod split_dependency_copy;
 /// Every pass, sorted by name.
 #[rustfmt::skip]
 pub const PASSES: &[&dyn Pass] = &[
+    &fold_chmod::FoldChmod,
     &fold_chown::FoldChown,
     &merge_runs::MergeRuns,
     &split_dependency_copy::SplitDependencyCopy,
