@@ -21,6 +21,8 @@ mod lower;
 mod ownership;
 mod review;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use align::{Alignment, align};
 use lower::{Op, Stage, lower};

@@ -259,7 +259,7 @@ fn leaking() {
     check("a $((x == 1))", "");
     check("a $((x >= 1))", "");
     check("a $(cd /x)", "");
-    check("for i in a; do b; done", "Variable(i)");
+    check("for i in a; do b; done", "LoopVariable(i)");
     check("f() { cd /; }", "Function(f)");
     check("set -e", "Option");
     check("command cd /x", "Cwd");
