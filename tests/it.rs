@@ -1,7 +1,19 @@
 //! Tests from outside, one module for each part of the crate.
+#[path = "it/support.rs"]
+mod support;
 #[path = "it/syntax.rs"]
 mod syntax;
 #[path = "it/golden.rs"]
 mod golden;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/mutants.rs"]
+mod mutants;
+#[path = "it/edits.rs"]
+mod edits;
+#[path = "it/properties.rs"]
+mod properties;
+#[path = "it/differential.rs"]
+mod differential;
+#[path = "it/tidy.rs"]
+mod tidy;
