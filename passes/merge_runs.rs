@@ -383,6 +383,11 @@ fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
     if only_at_the_end && last {
         return Ok(Wrap::Bare);
     }
+    if let Leak::LoopVariable(name) = &what
+        && leak_into(nodes[first], &script.joined().text[nodes[first].span.end as usize..], &exported).is_none()
+    {
+        return Err(state(format!("a later RUN reads `{name}`, which a loop of the first RUN sets"), "give one of them another name"));
+    }
     if what == Leak::Expansion {
         return Err(state("a command is named by a variable, and could change the state of the shell", "write the command out"));
     }

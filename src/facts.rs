@@ -320,6 +320,12 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Whether the image that stage `index` starts from has the folder `path` for certain: then a COPY does not make it.
+    #[must_use]
+    pub fn base_has_folder(&self, index: usize, path: &str) -> bool {
+        path == "/" || self.stages[index].image.as_ref().is_some_and(|image| writes::has_folder(image, path))
+    }
+
     /// Edges from each instruction to the later ones of its stage that work on a path which it wrote.
     pub fn connect_files(&self, graph: &mut Graph) {
         for stage in self.graph.stages() {

@@ -22,6 +22,8 @@ mod lower;
 mod ownership;
 mod review;
 mod split;
+#[cfg(test)]
+mod tests;
 
 use align::{Alignment, align};
 use lower::{Op, Stage, lower};

@@ -2,7 +2,7 @@
 
 use super::{Facts, covers, join};
 use crate::{
-    knowledge::{Class, Knowledge, Paths},
+    knowledge::{Class, Family, Image, Knowledge, Paths},
     shell::Script,
     syntax::Keyword,
 };
@@ -93,6 +93,19 @@ pub(super) fn is_system(path: &str) -> bool {
     holds || covers("/usr/local", path) || covers("/tmp", path) || SYSTEM.iter().any(|d| covers(d, path))
 }
 
+/// Folders that the Filesystem Hierarchy Standard 3.0 requires (chapters 3 to 5) and that the images of these families have.
+const REQUIRED: [&str; 22] = [
+    "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local",
+    "/usr/local/bin", "/usr/local/lib", "/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/log",
+];
+
+/// Whether an image has that folder for certain.
+pub(super) fn has_folder(image: &Image, path: &str) -> bool {
+    let full = matches!(image.family, Family::Debian | Family::Alpine | Family::Rhel | Family::Amazon | Family::Suse);
+    let named = image.workdir.as_deref().into_iter().chain(image.writes_known.iter().map(|d| d.path.as_str()));
+    full && REQUIRED.contains(&path) || named.into_iter().any(|d| covers(path, d))
+}
+
 /// What a script writes that runs as instruction `index` does.
 pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, script: &Script) -> Writes {
     let Some(state) = facts.before(index) else { return Writes::Anything(Vec::new()) };
@@ -113,6 +126,10 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
         };
         if argv[0] == "cd" {
             cwd = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) });
+            continue;
+        }
+        if let Some(written) = account(&argv) {
+            all.extend(written);
             continue;
         }
         let known = knowledge.command(&argv);
@@ -137,6 +154,22 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
         }
     }
     if sure { Writes::Known(all) } else { Writes::Anything(all) }
+}
+
+/// What `useradd` or `adduser` writes: the files of accounts, homes and mail boxes, and each folder that its words name (man pages
+/// of shadow-utils 4.17, adduser 3.137, busybox 1.37). None for another command, or where an option puts all of it elsewhere.
+fn account(argv: &[String]) -> Option<Vec<Write>> {
+    let name = argv.first()?.rsplit('/').next()?;
+    let elsewhere = ["-b", "--base-dir", "-K", "--key", "-k", "--skel", "-R", "--root", "-P", "--prefix", "--conf"];
+    let named = |w: &String| elsewhere.iter().any(|o| w == o || w.starts_with(&format!("{o}=")));
+    if !matches!(name, "useradd" | "adduser") || argv.iter().any(named) {
+        return None;
+    }
+    let write = |path: &str| Write { path: path.to_owned(), below: true };
+    let mut all: Vec<Write> = ["/etc", "/home", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
+    let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
+    all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
+    Some(all)
 }
 
 /// Adds a path, made absolute; false if it is not known.

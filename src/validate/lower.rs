@@ -50,6 +50,7 @@ pub(super) struct Copy {
 #[derive(Clone, Debug)]
 pub(super) struct Dir {
     pub path: String,
+    pub at: usize,
     pub trail: usize,
 }
 
@@ -142,7 +143,7 @@ pub(super) fn lower(view: &View, index: usize) -> Stage {
                 let state = view.facts.before(at);
                 let path = state.and_then(|s| s.absolute(ins.first(), view.file.escape));
                 let path = path.map_or_else(|| format!("?{}", out.trail.join("/")), |p| p.text);
-                out.ops.push(Op::Dir(Dir { path, trail: out.trail.len() }));
+                out.ops.push(Op::Dir(Dir { path, at, trail: out.trail.len() }));
             }
             Keyword::Env | Keyword::Arg | Keyword::User | Keyword::Shell => out.trail.push(text(ins)),
             _ => {}

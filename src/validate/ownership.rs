@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::{Alignment, Fault, Pair, View, fault, lower};
 use crate::{
     context::FileKind,
-    facts::{Owner, State, covers, join, parent},
+    facts::{Accounts, Owner, State, covers, join, parent},
     knowledge::Class,
     pass::Assumption,
 };
@@ -32,6 +32,8 @@ struct Thing {
     /// What it is at first, then what reached a part of it.
     value: String,
     parts: Vec<String>,
+    /// How many things were there before it.
+    order: usize,
 }
 
 /// `chown -R app:app /app`, read.
@@ -47,7 +49,9 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         ops.iter().filter_map(|o| if let Op::Copy(c) = o { Some(c.clone()) } else { None }).collect()
     };
     let (old_copies, new_copies) = (copies(&removed), copies(&added));
-    if old_copies.len() != new_copies.len() || !old_copies.iter().zip(&new_copies).all(|(a, b)| a.is_same_but_owner_and_mode(b)) {
+    if old_copies.len() != new_copies.len()
+        || !old_copies.iter().zip(&new_copies).all(|(a, b)| a.is_same_but_owner_and_mode(b))
+    {
         return fault("V2", "a COPY differs in more than owner and mode");
     }
     for (op, side) in removed.iter().map(|o| (o, pair.old)).chain(added.iter().map(|o| (o, pair.new))) {
@@ -58,16 +62,28 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
     }
     for op in &added {
-        if let Op::Exec(e) = op && change(pair.new, e).is_some_and(|(_, c)| c.recursive) {
+        if let Op::Exec(e) = op
+            && change(pair.new, e).is_some_and(|(_, c)| c.recursive)
+        {
             return fault("V4", format!("a recursive change is new: {}", e.unit));
         }
     }
-    for copy in &new_copies {
-        if copy.is_add && !brings_folders_only(pair.new, copy) {
-            return fault("V4", "ADD may unpack an archive, whose owners depend on the builder");
+    let mut gone = Vec::new();
+    for op in &removed {
+        if let Op::Exec(e) = op
+            && let Some((attribute, change)) = change(pair.old, e)
+        {
+            for other in &pair.old_ops.ops {
+                let Op::Copy(copy) = other else { continue };
+                let meets = |p: &String| covers(p, &copy.dst) || covers(&copy.dst, p);
+                if attribute == Attribute::Owner && change.paths.iter().any(meets) {
+                    owners_may_move(pair, copy)?;
+                }
+            }
+            gone.push(change);
         }
     }
-    nothing_looks(pair, &old_copies)?;
+    nothing_looks(pair, alignment, &gone)?;
     for attribute in [Attribute::Owner, Attribute::Mode] {
         let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
         let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
@@ -77,7 +93,10 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
                 let show = |t: &Thing| format!("{} {}", t.value, t.parts.join(" ")).trim().to_owned();
                 let what = if attribute == Attribute::Owner { "owner" } else { "mode" };
                 let after = b.map_or_else(|| "nothing".to_owned(), show);
-                return fault("V4", format!("the {what} of {} ({key}) was {} and becomes {after}", a.path, show(a)));
+                return fault(
+                    "V4",
+                    format!("the {what} of {} ({key}) was {} and becomes {after}", a.path, show(a)),
+                );
             }
         }
         if let Some((key, _)) = new.iter().find(|(k, _)| !old.contains_key(*k)) {
@@ -98,7 +117,9 @@ fn words(view: &View, exec: &Exec) -> Option<Vec<String>> {
     let script = crate::shell::parse(&text, run.shell?.dialect);
     match script.and_list()?.as_slice() {
         [one] => match &one.kind {
-            crate::shell::NodeKind::Simple(s) if s.assigns.is_empty() && s.redirects.is_empty() => view.facts.argv_in(&script, exec.at, s),
+            crate::shell::NodeKind::Simple(s) if s.assigns.is_empty() && s.redirects.is_empty() => {
+                view.facts.argv_in(&script, exec.at, s)
+            }
             _ => None,
         },
         _ => None,
@@ -113,6 +134,8 @@ fn change(view: &View, exec: &Exec) -> Option<(Attribute, Change)> {
         _ => return None,
     };
     let state = view.facts.before(exec.at)?;
+    // its own RUN may make the account
+    let accounts = &view.facts.after(exec.at)?.accounts;
     let mut operands = Vec::new();
     let mut recursive = false;
     for word in &argv[1..] {
@@ -120,7 +143,9 @@ fn change(view: &View, exec: &Exec) -> Option<(Attribute, Change)> {
             "--recursive" => recursive = true,
             "--no-dereference" | "--quiet" | "--silent" | "--verbose" | "--changes" => {}
             w if w.starts_with("--") => return None,
-            w if w.starts_with('-') && w.len() > 1 && w[1..].chars().all(|c| "Rhvcf".contains(c)) => recursive |= w.contains('R'),
+            w if w.starts_with('-') && w.len() > 1 && w[1..].chars().all(|c| "Rhvcf".contains(c)) => {
+                recursive |= w.contains('R')
+            }
             w if w.starts_with('-') && attribute == Attribute::Owner => return None,
             w => operands.push(w.to_owned()),
         }
@@ -131,11 +156,21 @@ fn change(view: &View, exec: &Exec) -> Option<(Attribute, Change)> {
     let spec = operands.remove(0);
     let paths = operands
         .iter()
-        .map(|p| if p.contains(['*', '?', '[']) { None } else if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) })
+        .map(|p| {
+            if p.contains(['*', '?', '[']) {
+                None
+            } else if p.starts_with('/') {
+                Some(join("/", p))
+            } else {
+                Some(join(state.cwd.as_deref()?, p))
+            }
+        })
         .collect::<Option<Vec<String>>>()?;
     let value = match attribute {
-        Attribute::Owner if argv[0].ends_with("chgrp") => format!("*:{}", id(state.accounts.group_id(&spec), &spec)),
-        Attribute::Owner => owner_of_chown(state, &spec),
+        Attribute::Owner if argv[0].ends_with("chgrp") => {
+            format!("*:{}", id(group_id(accounts, &spec), &spec))
+        }
+        Attribute::Owner => owner_of_chown(accounts, &spec),
         Attribute::Mode => mode(&spec),
     };
     Some((attribute, Change { recursive, value, paths }))
@@ -150,20 +185,25 @@ fn id(owner: Option<Owner>, text: &str) -> String {
 }
 
 /// What chown(1) makes of a spec: `user:group`, with `*` for what stays.
-fn owner_of_chown(state: &State, spec: &str) -> String {
-    let accounts = &state.accounts;
+fn owner_of_chown(accounts: &Accounts, spec: &str) -> String {
     match spec.split_once(':') {
-        None => format!("{}:*", id(accounts.user_id(spec), spec)),
+        None => format!("{}:*", id(user_id(accounts, spec), spec)),
         Some((user, "")) => {
             let group = accounts.user(user).and_then(|u| u.group.clone());
-            format!("{}:{}", id(accounts.user_id(user), user), named(accounts, group).unwrap_or_else(|| format!("?login of {user}")))
+            format!(
+                "{}:{}",
+                id(user_id(accounts, user), user),
+                named(accounts, group).unwrap_or_else(|| format!("?login of {user}"))
+            )
         }
-        Some(("", group)) => format!("*:{}", id(accounts.group_id(group), group)),
-        Some((user, group)) => format!("{}:{}", id(accounts.user_id(user), user), id(accounts.group_id(group), group)),
+        Some(("", group)) => format!("*:{}", id(group_id(accounts, group), group)),
+        Some((user, group)) => {
+            format!("{}:{}", id(user_id(accounts, user), user), id(group_id(accounts, group), group))
+        }
     }
 }
 
-fn named(accounts: &crate::facts::Accounts, owner: Option<Owner>) -> Option<String> {
+fn named(accounts: &Accounts, owner: Option<Owner>) -> Option<String> {
     Some(match owner? {
         Owner::Number(n) => n.to_string(),
         Owner::Name(n) => accounts.group(&n).and_then(|g| g.id).map_or(n, |n| n.to_string()),
@@ -175,11 +215,14 @@ fn owner_of_copy(state: &State, spec: &str) -> Result<String, Fault> {
     let accounts = &state.accounts;
     let known = |owner: Option<Owner>, text: &str| match owner {
         Some(owner) => Ok(id(Some(owner), text)),
-        None => fault("V4", format!("`{text}` may not exist where --chown={spec} stands, and would be root without a word")),
+        None => fault(
+            "V4",
+            format!("`{text}` may not exist where --chown={spec} stands, and would be root without a word"),
+        ),
     };
     match spec.split_once(':') {
         None => {
-            let user = known(accounts.user_id(spec), spec)?;
+            let user = known(user_id(accounts, spec), spec)?;
             if spec.parse::<u32>().is_ok() {
                 return Ok(format!("{user}:{user}"));
             }
@@ -188,8 +231,21 @@ fn owner_of_copy(state: &State, spec: &str) -> Result<String, Fault> {
                 None => fault("V4", format!("the login group of {spec} is not known")),
             }
         }
-        Some((user, group)) => Ok(format!("{}:{}", known(accounts.user_id(user), user)?, known(accounts.group_id(group), group)?)),
+        Some((user, group)) => Ok(format!(
+            "{}:{}",
+            known(user_id(accounts, user), user)?,
+            known(group_id(accounts, group), group)?
+        )),
     }
+}
+
+/// `root` is 0 for the builder without a look at the files, and for each system.
+fn user_id(accounts: &Accounts, name: &str) -> Option<Owner> {
+    if name == "root" { Some(Owner::Number(0)) } else { accounts.user_id(name) }
+}
+
+fn group_id(accounts: &Accounts, name: &str) -> Option<Owner> {
+    if name == "root" { Some(Owner::Number(0)) } else { accounts.group_id(name) }
 }
 
 /// A mode without leading zeros.
@@ -198,17 +254,65 @@ fn mode(text: &str) -> String {
     if octal { text.trim_start_matches('0').to_owned() } else { text.to_owned() }
 }
 
-/// V3: nothing between a COPY whose flag is new and the end of the stage's old changes may look at owners or modes there.
-fn nothing_looks(pair: &Pair, copies: &[Copy]) -> Result<(), Fault> {
+/// V3: from the first COPY or change that is new to the last old change that is gone, nothing may look at owners or modes.
+fn nothing_looks(pair: &Pair, alignment: &Alignment, changes: &[Change]) -> Result<(), Fault> {
     let ops = &pair.old_ops.ops;
-    let Some(last) = ops.iter().rposition(|o| matches!(o, Op::Exec(e) if attribute_of(pair.old, e).is_some())) else {
-        return Ok(());
+    let is_change = |i: &&usize| matches!(ops[**i], Op::Exec(_));
+    let Some(last) = alignment.removed.iter().filter(is_change).max() else { return Ok(()) };
+    // what is new stands behind the last operation that both have
+    let place = |new: &usize| {
+        alignment.kept.iter().filter(|(_, n)| n < new).map(|(old, _)| old + 1).max().unwrap_or(0)
     };
-    for copy in copies {
-        let Some(first) = ops.iter().position(|o| matches!(o, Op::Copy(c) if c.at == copy.at)) else { continue };
-        for op in &ops[(first + 1).min(last)..last] {
-            if let Op::Exec(e) = op && attribute_of(pair.old, e).is_none() && !is_blind(pair, e, &copy.dst) {
-                return fault("V3", format!("this stands between and may notice the owner or mode: {op}"));
+    let first = alignment.removed.iter().copied().chain(alignment.added.iter().map(place)).min().unwrap_or(*last);
+    for op in &ops[first.min(*last)..*last] {
+        let Op::Exec(e) = op else { continue };
+        let harmless = match attribute_of(pair.old, e) {
+            // chown clears suid and sgid
+            Some(Attribute::Mode) => change(pair.old, e).is_some_and(|(_, c)| !sets_special_bits(&c.value)),
+            Some(Attribute::Owner) => true,
+            None => changes.iter().flat_map(|c| &c.paths).all(|p| is_blind(pair, e, p)),
+        };
+        if !harmless {
+            return fault("V3", format!("this stands between and may notice the owner or mode: {op}"));
+        }
+    }
+    Ok(())
+}
+
+fn sets_special_bits(mode: &str) -> bool {
+    let octal = mode.chars().all(|c| c.is_digit(8));
+    if octal { mode.len() > 3 } else { mode.contains(['s', 't', 'u', 'g']) && mode.contains('s') }
+}
+
+/// V4: no file whose owner moves may have suid or sgid, which chown clears and COPY keeps; nor may it come by a way that gives it
+/// an owner of its own.
+fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
+    if copy.flags.iter().any(|f| f.starts_with("--link")) {
+        return fault("V4", "COPY --link knows no names, and gives folders away that are there already");
+    }
+    if copy.is_add && !brings_folders_only(pair.new, copy) {
+        return fault("V4", "ADD may unpack an archive, whose owners depend on the builder");
+    }
+    if copy.from.is_some() {
+        let holds = ["/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec", "/lib"];
+        let may = |s: &String| {
+            let path = join("/", s);
+            path == "/" || path == "/usr" || holds.iter().any(|d| covers(d, &path))
+        };
+        return match copy.sources.iter().find(|s| may(s)) {
+            Some(source) => fault("V4", format!("{source} may have suid or sgid")),
+            None => Ok(()),
+        };
+    }
+    let special = |mode: u32| mode & 0o6000 != 0;
+    for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
+        let Some(context) = pair.new.context else { return fault("V4", "the modes of what is copied are not known") };
+        for path in context.select(source).unwrap_or_default() {
+            let walk = context.walk(&path, 100_000);
+            let own = context.entry(&path).filter(|e| e.kind == FileKind::File);
+            let all = walk.paths.iter().map(|(_, e)| e).filter(|e| e.kind == FileKind::File).chain(&own);
+            if !walk.complete || all.into_iter().any(|e| special(e.mode)) {
+                return fault("V4", format!("{source} has suid or sgid, or may have"));
             }
         }
     }
@@ -219,13 +323,15 @@ fn nothing_looks(pair: &Pair, copies: &[Copy]) -> Result<(), Fault> {
 fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
     let Some(argv) = words(pair.old, exec).filter(|a| !a.is_empty()) else { return false };
     let facts = pair.knowledge.command(&argv);
-    let apart = !pair.old.facts.writes(exec.at).may_meet(path);
+    let apart = !pair.old.facts.unit_writes(exec.at, &exec.unit).may_meet(path);
     match facts.class {
         Class::Packages | Class::Index | Class::Cleanup => apart,
         // root may do all of these whoever the owner is
         Class::Config => {
-            apart || matches!(argv[0].as_str(), "mkdir" | "ln" | "touch" | "rm" | "echo" | "useradd" | "adduser" | "groupadd" | "addgroup")
-                && pair.old.facts.before(exec.at).and_then(State::is_root) == Some(true)
+            let harmless = ["mkdir", "ln", "touch", "rm", "echo", "printf", "true", "useradd", "adduser", "groupadd", "addgroup"];
+            let root = pair.old.facts.before(exec.at).and_then(State::is_root);
+            let as_root = root.unwrap_or(pair.claim.assumes.contains(&Assumption::BaseRunsAsRoot));
+            as_root && harmless.contains(&argv[0].as_str())
         }
         _ => false,
     }
@@ -240,13 +346,25 @@ fn brings_folders_only(view: &View, copy: &Copy) -> bool {
 }
 
 /// The things of a stage with their attribute at its end, by a name that both sides share.
-fn simulate(pair: &Pair, view: &View, stage: &Stage, attribute: Attribute) -> Result<BTreeMap<String, Thing>, Fault> {
+fn simulate(
+    pair: &Pair,
+    view: &View,
+    stage: &Stage,
+    attribute: Attribute,
+) -> Result<BTreeMap<String, Thing>, Fault> {
     let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new() };
     sim.add("the base image", "/", true, true, "as it is");
     let (mut copies, mut commands) = (0, 0);
     for op in &stage.ops {
         match op {
-            Op::Dir(dir) => sim.make_folders(&dir.path, "of WORKDIR"),
+            Op::Dir(dir) => {
+                let root = view.facts.before(dir.at).and_then(State::is_root) == Some(true);
+                sim.make_folders(&dir.path, match attribute {
+                    Attribute::Mode => "755",
+                    Attribute::Owner if root => "0:0",
+                    Attribute::Owner => "of WORKDIR",
+                });
+            }
             Op::Copy(copy) => {
                 copies += 1;
                 sim.copy(copy, copies)?;
@@ -273,7 +391,8 @@ struct Simulation<'a> {
 
 impl Simulation<'_> {
     fn add(&mut self, key: &str, path: &str, below: bool, anywhere: bool, value: &str) {
-        let thing = Thing { path: path.to_owned(), below, anywhere, value: value.to_owned(), parts: Vec::new() };
+        let (path, value, order) = (path.to_owned(), value.to_owned(), self.things.len());
+        let thing = Thing { path, below, anywhere, value, parts: Vec::new(), order };
         self.things.entry(key.to_owned()).or_insert(thing);
     }
 
@@ -281,9 +400,16 @@ impl Simulation<'_> {
     fn make_folders(&mut self, path: &str, value: &str) {
         let mut at = path;
         while at != "/" {
+            if self.view.facts.base_has_folder(self.pair.index, at) {
+                return;
+            }
             let key = format!("folder {at}");
             if !self.things.contains_key(&key) {
-                let value = if self.base_may_have(at) { format!("{value}, or of the base") } else { value.to_owned() };
+                let value = if self.base_may_have(at) {
+                    format!("{value}, or of the base")
+                } else {
+                    value.to_owned()
+                };
                 self.add(&key, at, false, false, &value);
             }
             at = parent(at);
@@ -298,13 +424,17 @@ impl Simulation<'_> {
     fn copy(&mut self, copy: &Copy, n: usize) -> Result<(), Fault> {
         let state = self.view.facts.before(copy.at);
         let flag = if self.attribute == Attribute::Owner { &copy.owner } else { &copy.mode };
-        let kept = if copy.from.is_some() || self.attribute == Attribute::Mode { "of the source" } else { "0:0" };
+        let kept =
+            if copy.from.is_some() || self.attribute == Attribute::Mode { "of the source" } else { "0:0" };
         let value = match (flag, self.attribute, state) {
             (None, ..) => kept.to_owned(),
             (Some(spec), Attribute::Owner, Some(state)) => owner_of_copy(state, spec)?,
             (Some(spec), ..) => mode(spec),
         };
-        let files = landings(self.view, copy);
+        let there = |path: &str| {
+            self.things.contains_key(&format!("folder {path}")) || self.view.facts.base_has_folder(self.pair.index, path)
+        };
+        let files = landings(self.view, copy, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
         let folder = match (flag, self.attribute) {
             (Some(_), Attribute::Owner) => value.clone(),
@@ -314,8 +444,13 @@ impl Simulation<'_> {
         };
         match files {
             Some(files) => {
-                for file in &files {
+                for (file, own) in &files {
                     self.make_folders(parent(file), &folder);
+                    let mut value = value.clone();
+                    if self.attribute == Attribute::Mode {
+                        let own = format!("{own:o}");
+                        value = if flag.is_some() { merged(&own, &value) } else { own };
+                    }
                     self.add(&format!("copy {n} of {file}"), file, false, false, &value);
                 }
             }
@@ -331,7 +466,13 @@ impl Simulation<'_> {
         let writes = self.view.facts.unit_writes(exec.at, &exec.unit);
         for write in writes.known() {
             self.make_folders(parent(&write.path), "of a command");
-            self.add(&format!("command {n} at {}", write.path), &write.path, write.below, false, "of a command");
+            self.add(
+                &format!("command {n} at {}", write.path),
+                &write.path,
+                write.below,
+                false,
+                "of a command",
+            );
         }
         if !writes.is_known() {
             self.add(&format!("command {n}"), "/", true, true, "of a command");
@@ -340,6 +481,9 @@ impl Simulation<'_> {
 
     fn change(&mut self, change: &Change) -> Result<(), Fault> {
         for path in &change.paths {
+            // a file that a COPY brought lies over all that was there before
+            let is_file = |(k, t): &(&String, &Thing)| k.starts_with("copy ") && !t.below && t.path == *path;
+            let copied = self.things.iter().filter(is_file).map(|(_, t)| t.order).max();
             let base = self.base_may_have(path);
             for (key, thing) in &mut self.things {
                 if key == "the base image" && !base {
@@ -348,15 +492,24 @@ impl Simulation<'_> {
                 let reaches = thing.anywhere
                     || covers(path, &thing.path) && (change.recursive || path == &thing.path)
                     || thing.below && covers(&thing.path, path);
-                if !reaches {
+                let hidden = (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
+                if !reaches || hidden {
                     continue;
                 }
-                let whole = !thing.anywhere && if thing.below { change.recursive && covers(path, &thing.path) } else { true };
+                if thing.parts.is_empty() && merged(&thing.value, &change.value) == thing.value {
+                    continue; // a part takes what the whole has
+                }
+                let whole = !thing.anywhere
+                    && if thing.below { change.recursive && covers(path, &thing.path) } else { true };
                 if whole {
                     thing.value = merged(&thing.value, &change.value);
                     thing.parts.clear();
                 } else {
-                    thing.parts.push(format!("{}{path}={}", if change.recursive { "all of " } else { "" }, change.value));
+                    thing.parts.push(format!(
+                        "{}{path}={}",
+                        if change.recursive { "all of " } else { "" },
+                        change.value
+                    ));
                 }
             }
         }
@@ -370,26 +523,73 @@ fn merged(old: &str, new: &str) -> String {
         (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
         (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
         (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
+        (None, None) if u32::from_str_radix(old, 8).is_ok() => match changed_mode(old, new) {
+            Some(mode) => format!("{mode:o}"),
+            None => format!("{old}, then {new}"),
+        },
         // a symbolic mode builds on what was
-        (_, None) if !new.chars().all(|c| c.is_digit(8)) && old != "of the source" => format!("{old}, then {new}"),
+        (_, None) if !new.chars().all(|c| c.is_digit(8)) && old != "of the source" => {
+            format!("{old}, then {new}")
+        }
         _ => new.to_owned(),
     }
 }
 
-/// Where the files of a COPY land, if all its sources are regular files of the context.
-fn landings(view: &View, copy: &Copy) -> Option<Vec<String>> {
+/// The mode `old` after `chmod new` under root's umask 022 (POSIX.1-2024, chmod); None for what is not translated.
+fn changed_mode(old: &str, new: &str) -> Option<u32> {
+    let mut mode = u32::from_str_radix(old, 8).ok()?;
+    if let Ok(octal) = u32::from_str_radix(new, 8) {
+        return Some(octal);
+    }
+    for clause in new.split(',') {
+        let at = clause.find(['+', '-', '='])?;
+        let (who, action) = clause.split_at(at);
+        let (operator, bits) = action.split_at(1);
+        let mut given = 0;
+        for c in bits.chars() {
+            given |= match c {
+                'r' => 0o444,
+                'w' => 0o222,
+                'x' => 0o111,
+                'X' if mode & 0o111 != 0 => 0o111,
+                'X' => 0,
+                _ => return None,
+            };
+        }
+        let mut mask = if who.is_empty() { !0o022 & 0o777 } else { 0 };
+        for c in who.chars() {
+            mask |= match c {
+                'u' => 0o700,
+                'g' => 0o070,
+                'o' => 0o007,
+                'a' => 0o777,
+                _ => return None,
+            };
+        }
+        match operator {
+            "+" => mode |= given & mask,
+            "-" => mode &= !(given & mask),
+            _ if who.is_empty() => return None,
+            _ => mode = mode & !mask | given & mask,
+        }
+    }
+    Some(mode)
+}
+
+/// Where the files of a COPY land, and the mode that each has in the build context, if all its sources are regular files of the context.
+fn landings(view: &View, copy: &Copy, is_folder: &dyn Fn(&str) -> bool) -> Option<Vec<(String, u32)>> {
     let context = view.context.filter(|_| copy.from.is_none())?;
-    let into = copy.into || copy.sources.len() > 1;
+    // a folder that is there already takes the file in
+    let into = copy.into || copy.sources.len() > 1 || is_folder(&copy.dst);
     let mut out = Vec::new();
     for source in &copy.sources {
         for path in context.select(source)? {
-            if context.entry(&path)?.kind != FileKind::File {
+            let entry = context.entry(&path)?;
+            if entry.kind != FileKind::File {
                 return None;
             }
             let name = path.rsplit('/').next().unwrap_or(&path);
-            // a folder that is there already takes the file in
-            let is_folder = into || view.facts.before(copy.at)?.cwd.as_deref() == Some(copy.dst.as_str());
-            out.push(if is_folder { join(&copy.dst, name) } else { copy.dst.clone() });
+            out.push((if into { join(&copy.dst, name) } else { copy.dst.clone() }, entry.mode));
         }
     }
     (!out.is_empty()).then_some(out)
