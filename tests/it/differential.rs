@@ -31,10 +31,12 @@ struct Said {
     flags: Option<Vec<String>>,
 }
 
-/// Compares file by file; at most `most` files may be refused by the other parser.
+/// Compares file by file; at least `least` of the corpus, or a third of what there is, must be comparable. `quotes_go`: the other
+/// parser takes the quotes off words.
 fn compare(
     name: &str,
     least: usize,
+    quotes_go: bool,
     read: impl Fn(&str) -> Option<Vec<Said>>,
     known: impl Fn(&Dockerfile, &str) -> bool,
 ) {
@@ -62,7 +64,13 @@ fn compare(
             continue;
         }
         for (a, b) in ours.iter().zip(&other) {
-            let same = |x: &Option<Vec<String>>, y: &Option<Vec<String>>| y.is_none() || x == y;
+            // the quotes of a word are still there in BuildKit's list, and go when it is expanded
+            let bare = |words: &Option<Vec<String>>| {
+                words.as_ref().map(|w| w.iter().map(|w| w.replace(['"', '\''], "")).collect::<Vec<_>>())
+            };
+            let same = |x: &Option<Vec<String>>, y: &Option<Vec<String>>| {
+                y.is_none() || x == y || (quotes_go && bare(x) == *y)
+            };
             if a.keyword != b.keyword
                 || a.line != b.line
                 || !same(&a.words, &b.words)
@@ -97,8 +105,7 @@ fn line_of(text: &str, at: usize) -> u32 {
 
 #[test]
 fn reads_as_parse_dockerfile_does() {
-    // it keeps escapes in words and joins the words of a line: so only what stands without them is compared
-    compare("parse-dockerfile", 2000, with_parse_dockerfile, |_, _| false);
+    compare("parse-dockerfile", 2000, false, with_parse_dockerfile, |_, _| false);
 }
 
 fn with_parse_dockerfile(text: &str) -> Option<Vec<Said>> {
@@ -172,9 +179,11 @@ fn from_parse_dockerfile(text: &str, ins: &Other) -> Said {
 
 #[test]
 fn reads_as_dockerfile_parser_does() {
-    compare("dockerfile-parser", 800, with_dockerfile_parser, |file, _| {
+    compare("dockerfile-parser", 800, true, with_dockerfile_parser, |file, _| {
         // it reads the bodies of heredocs as instructions
-        file.instructions.iter().any(|i| !i.heredocs.is_empty())
+        let heredocs = file.instructions.iter().any(|i| !i.heredocs.is_empty());
+        // and takes a flag without a value (--link) for a source
+        heredocs || file.instructions.iter().flat_map(|i| i.flags()).any(|f| f.value.is_none())
     });
 }
 

@@ -149,12 +149,15 @@ fn reading(text: &[u8]) -> Vec<String> {
 fn says(ins: &Instruction, text: &[u8]) -> String {
     let mut flags: Vec<String> = ins.flags().iter().map(dfopt::syntax::Flag::text).collect();
     flags.sort();
+    if ins.keyword == Keyword::Arg {
+        flags.clear(); // BuildKit takes them off and never looks at them (instructions/parse.go, parseArg)
+    }
     let body = if ins.keyword == Keyword::Run && !ins.is_exec() {
         String::from_utf8_lossy(&ins.rest().text).trim().to_owned()
     } else {
-        // a source that is named twice is copied to the same place twice
+        // a source that is named twice is copied to the same place twice; ports and volumes are sets
         let mut words: Vec<&str> = ins.args().iter().map(|a| a.value.as_str()).collect();
-        if ins.keyword == Keyword::Copy {
+        if matches!(ins.keyword, Keyword::Copy | Keyword::Expose | Keyword::Volume) {
             words.dedup();
         }
         words.join("\u{1f}")
@@ -170,12 +173,37 @@ fn says(ins: &Instruction, text: &[u8]) -> String {
 /// The commands of a list joined by `&&`, whether one RUN runs them or several, if all are ones that leave nothing in a shell
 /// and that no other of them replaces.
 fn plain_list(text: &str) -> Option<Vec<&str>> {
-    const PLAIN: [&str; 9] =
-        ["mkdir", "touch", "rm", "apt-get", "echo", "chmod", "chown", "useradd", "groupadd"];
+    const PLAIN: [&str; 11] = [
+        "./build.sh",
+        "ls",
+        "mkdir",
+        "touch",
+        "rm",
+        "apt-get",
+        "echo",
+        "chmod",
+        "chown",
+        "useradd",
+        "groupadd",
+    ];
     const SPECIAL: [char; 14] = ['&', ';', '|', '#', '(', ')', '{', '<', '>', '`', '\\', '"', '\'', '$'];
     let list: Vec<&str> = text.split("&&").map(str::trim).collect();
     let plain = |c: &&str| PLAIN.contains(&c.split(' ').next().unwrap_or_default()) && !c.contains(SPECIAL);
     list.iter().all(plain).then_some(list)
+}
+
+/// A COPY with its own owner may change places with a USER, and with commands that only make accounts: it reads neither (its
+/// owner is a number, or the base image's). So what makes or names users goes first among its neighbours.
+fn copies_last(list: &mut [String]) {
+    let copy = |l: &str| l.contains(" COPY [\"--chown=");
+    let users = |l: &str| [" USER ", " RUN [] groupadd ", " RUN [] useradd "].iter().any(|w| l.contains(w));
+    for end in (1..list.len()).rev() {
+        for i in 0..end {
+            if copy(&list[i]) && users(&list[i + 1]) {
+                list.swap(i, i + 1);
+            }
+        }
+    }
 }
 
 /// Instructions of config alone may stand anywhere among those that are not; of two of a kind that replaces, the later one counts;
@@ -199,6 +227,7 @@ fn settle(list: Vec<String>) -> Vec<String> {
             main.push(line.clone());
         }
     }
+    copies_last(&mut main);
     main.extend(config);
     main
 }
