@@ -546,7 +546,7 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
     let newline = file.line_end();
     let escape = file.escape as char;
     let indent = indent(input, runs[0]);
-    let leading = leads_with_operator(file.text());
+    let leading = file.leads_with_operator();
     let mut end = first.span.end;
     let (mut plain, mut apart) = (true, false);
     for (k, &run) in runs.iter().enumerate() {
@@ -638,12 +638,4 @@ fn indent(input: &Input, first: usize) -> String {
     let lines = input.file.instructions[first].source().split(|b| *b == b'\n').skip(1);
     let blanks = lines.map(|l| &l[..l.len() - l.trim_ascii_start().len()]).find(|b| !b.is_empty());
     blanks.map_or_else(|| "    ".to_owned(), |b| String::from_utf8_lossy(b).into_owned())
-}
-
-/// Whether the file puts `&&` at the start of lines rather than at their ends.
-pub(super) fn leads_with_operator(text: &[u8]) -> bool {
-    let lines = || text.split(|b| *b == b'\n');
-    let leading = lines().filter(|l| l.trim_ascii_start().starts_with(b"&&")).count();
-    let trailing = lines().filter(|l| l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"))).count();
-    leading > trailing
 }

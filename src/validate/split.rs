@@ -36,7 +36,8 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     for j in fresh {
         match &new[j] {
             Op::Copy(copy) => parts.push((j, copy)),
-            Op::Exec(exec) if declares(pair, |e| matches!(e, Effect::CommandAdded { command } if *command == exec.unit)) => {
+            // a command that is declared once is new once
+            Op::Exec(exec) if early.iter().filter(|(_, e)| *e == exec).count() < times_added(pair, exec) => {
                 early.push((j, exec));
             }
             op => return fault("V2", format!("this is new: {op}")),
@@ -59,8 +60,9 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     side.ignores_are_harmless()
 }
 
-fn declares(pair: &Pair, f: impl Fn(&Effect) -> bool) -> bool {
-    pair.claim.effects.iter().any(f)
+fn times_added(pair: &Pair, exec: &Exec) -> usize {
+    let is_it = |e: &&Effect| matches!(e, Effect::CommandAdded { command } if *command == exec.unit);
+    pair.claim.effects.iter().filter(is_it).count()
 }
 
 struct Side<'a> {
@@ -138,6 +140,9 @@ impl Side<'_> {
             Op::Exec(exec) => {
                 let needs = self.needs(exec, &source, &target)?;
                 for n in &needs {
+                    if n.early.is_some() {
+                        return fault("V3", format!("`{}` reads the sources: only a part of it may run before them", exec.unit));
+                    }
                     self.has_manifests(n, &source, &target, place)?;
                     if let Err(found) = overlay(n, self.context, "") {
                         let lines = found.missing_ignore_lines.join(", ");

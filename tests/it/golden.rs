@@ -97,7 +97,7 @@ fn run(case: &Path, update: bool) -> Option<String> {
 
 /// `options` of a case, a line each: `builder = classic`, `target = x`, `build-arg = K=V`, `settings = {"add-user": {}}`,
 /// `base-of = FILE`; and of a service that runs it `volume = A:B`, `run-as-non-root = true`.
-fn options(case: &Path) -> Options {
+pub fn options(case: &Path) -> Options {
     let mut options = Options::default();
     for line in fs::read_to_string(case.join("options")).unwrap_or_default().lines() {
         match line.split_once(" = ").unwrap_or((line, "")) {
@@ -152,7 +152,7 @@ fn report(plan: &Plan) -> String {
     out
 }
 
-fn folders(path: &Path) -> Vec<PathBuf> {
+pub fn folders(path: &Path) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> =
         fs::read_dir(path).map(|d| d.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect()).unwrap_or_default();
     out.sort();
@@ -160,7 +160,7 @@ fn folders(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Every file below `root`: its bytes and mode.
-fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
+pub fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
     use std::os::unix::fs::PermissionsExt;
     let mut out = BTreeMap::new();
     let mut open = vec![root.to_path_buf()];
