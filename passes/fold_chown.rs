@@ -457,9 +457,7 @@ fn plain_copy(input: &Input, copy: &Copy, assumes: &mut Vec<Assumption>) -> Resu
         );
     }
     if ins.keyword == Keyword::Add {
-        let folders = fold::sources_of(input, copy.at)
-            .is_some_and(|s| s.iter().all(|(_, kind)| *kind == FileKind::Dir));
-        if !folders {
+        if !fold::unpacks_nothing(input, copy.at) {
             return refuse(
                 Reason::ContentUnknown,
                 format!("the ADD of line {line} may unpack an archive, whose owners depend on the builder"),
