@@ -1,6 +1,8 @@
 //! Turns the YAML catalogues of `knowledge/` into one JSON document at build time: YAML is for people to read and to
 //! write, and reading 200 KB of it at every start would cost more than planning a Dockerfile.
 
+#![allow(clippy::disallowed_methods, reason = "it runs before there is a program")]
+
 use std::{env, fs, path::Path};
 
 fn main() {

@@ -330,6 +330,18 @@ pub(super) fn files_of(input: &Input, at: usize) -> Option<Vec<(String, FileKind
     Some(out)
 }
 
+/// Whether ADD `at` copies its sources as they are: folders, and files that are no archives.
+pub(super) fn unpacks_nothing(input: &Input, at: usize) -> bool {
+    let Some(context) = input.context else { return false };
+    sources_of(input, at).is_some_and(|sources| {
+        sources.iter().all(|(path, kind)| match kind {
+            FileKind::Dir => true,
+            FileKind::File => !context.may_be_archive(path),
+            _ => false,
+        })
+    })
+}
+
 /// The commands of RUN `at` that run for certain, up to element `until` of its list; and what they and all others write.
 pub(super) fn commands<'a>(input: &Input<'a>, at: usize, until: Option<usize>) -> Option<Vec<&'a Simple>> {
     let script = input.facts.run(at)?.understood()?;

@@ -208,7 +208,7 @@ fn runs_as_owner(input: &Input, change: &Change, copies: &[Copy], assumes: &mut 
 fn flag(input: &Input, change: &Change, copy: &Copy, evidence: &mut Vec<String>) -> Result<Option<String>, Refusal> {
     let ins = &input.file.instructions[copy.at];
     let line = fold::line(input, copy.at);
-    if ins.keyword == Keyword::Add {
+    if ins.keyword == Keyword::Add && !fold::unpacks_nothing(input, copy.at) {
         return refuse(Reason::ContentUnknown, format!("the ADD of line {line} may unpack an archive"), "write COPY");
     }
     if ins.flag("link").is_some() {

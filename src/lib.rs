@@ -16,7 +16,10 @@ pub mod validate;
 #[path = "../passes/mod.rs"]
 pub mod passes;
 pub mod pipeline;
+#[allow(clippy::disallowed_methods, reason = "the disk is its duty")]
 pub mod repo;
 pub mod report;
+#[allow(clippy::disallowed_methods, reason = "it looks for the nearest .dfopt.yaml")]
 pub mod config;
+#[allow(clippy::disallowed_methods, reason = "it knows the environment and the streams")]
 pub mod cli;

@@ -1,4 +1,5 @@
 //! Tests from outside, one module for each part of the crate.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "tests stand outside of the program")]
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/syntax.rs"]
@@ -7,6 +8,8 @@ mod syntax;
 mod golden;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/readme.rs"]
+mod readme;
 #[path = "it/mutants.rs"]
 mod mutants;
 #[path = "it/edits.rs"]

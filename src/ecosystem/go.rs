@@ -160,7 +160,7 @@ fn parse(path: &str, text: &str) -> Result<Vec<Vec<String>>, Refusal> {
             ([], _) => {}
             ([close], Some(_)) if close == ")" => block = None,
             (words, Some(verb)) => {
-                out.push(std::iter::once(verb.clone()).chain(words.iter().cloned()).collect())
+                out.push(std::iter::once(verb.clone()).chain(words.iter().cloned()).collect());
             }
             ([verb, open], None) if open == "(" && known.contains(&verb.as_str()) => {
                 block = Some(verb.clone())

@@ -161,7 +161,7 @@ fn facts(command: &Command, line: &Line, managers: &BTreeMap<String, PackageMana
         _ => line.paths(which, tree),
     };
     let mut out = CommandFacts {
-        class: command.class.clone(),
+        class: command.class,
         ecosystem: command.ecosystem.clone(),
         network: command.network,
         reads: paths(command.reads),

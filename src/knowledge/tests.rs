@@ -300,6 +300,7 @@ fn an_overlay_adds_and_replaces() {
 /// A measurement: the share of the references of a list that resolve (DFOPT_REFERENCES: lines `count<TAB>reference`).
 #[test]
 #[ignore = "a measurement over a corpus that is not part of the repository"]
+#[allow(clippy::disallowed_methods, reason = "a test on files of the one who runs it")]
 fn share_of_a_corpus() {
     let path = std::env::var("DFOPT_REFERENCES").expect("a list");
     let (mut all, mut told, mut missing) = (0, 0, BTreeMap::new());

@@ -145,7 +145,7 @@ fn says_that_a_file_is_unreadable() {
     use std::os::unix::fs::PermissionsExt;
     let (_dir, root) = tree(&[("Dockerfile", "FROM a")]);
     let path = root.join("Dockerfile");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(&path).is_ok() {
         return; // Root reads everything.
     }

@@ -68,6 +68,9 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
             return fault("V4", format!("a recursive change is new: {}", e.unit));
         }
     }
+    if new_copies.iter().any(|c| c.is_add && !unpacks_nothing(pair.new, c)) {
+        return fault("V4", "ADD may unpack an archive, whose owners and modes depend on the builder");
+    }
     let mut gone = Vec::new();
     for op in &removed {
         if let Op::Exec(e) = op
@@ -84,7 +87,15 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
     }
     nothing_looks(pair, alignment, &gone)?;
+    let has = |side: &View, ops: &[&Op], attribute| {
+        ops.iter().any(|o| matches!(o, Op::Exec(e) if attribute_of(side, e) == Some(attribute)))
+    };
     for attribute in [Attribute::Owner, Attribute::Mode] {
+        let flags = |c: &Copy| if attribute == Attribute::Owner { c.owner.clone() } else { c.mode.clone() };
+        let flags_differ = old_copies.iter().zip(&new_copies).any(|(a, b)| flags(a) != flags(b));
+        if !flags_differ && !has(pair.old, &removed, attribute) && !has(pair.new, &added, attribute) {
+            continue;
+        }
         let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
         let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
         for (key, a) in &old {
@@ -290,7 +301,7 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     if copy.flags.iter().any(|f| f.starts_with("--link")) {
         return fault("V4", "COPY --link knows no names, and gives folders away that are there already");
     }
-    if copy.is_add && !brings_folders_only(pair.new, copy) {
+    if copy.is_add && !unpacks_nothing(pair.new, copy) {
         return fault("V4", "ADD may unpack an archive, whose owners depend on the builder");
     }
     if copy.from.is_some() {
@@ -337,12 +348,19 @@ fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
     }
 }
 
-fn brings_folders_only(view: &View, copy: &Copy) -> bool {
-    let is_folder = |s: &String| {
-        matches!(s.as_str(), "." | "./" | "/")
-            || view.context.and_then(|c| c.entry(s)).is_some_and(|e| e.kind == FileKind::Dir)
+/// Whether ADD copies all its sources as they are: folders, and files that are no archives.
+fn unpacks_nothing(view: &View, copy: &Copy) -> bool {
+    let Some(context) = view.context else { return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/")) };
+    let is_plain = |s: &String| {
+        let found = context.select(s).unwrap_or_default();
+        !found.is_empty()
+            && found.iter().all(|path| match context.entry(path).map(|e| e.kind) {
+                Some(FileKind::Dir) => true,
+                Some(FileKind::File) => !context.may_be_archive(path),
+                _ => path.is_empty(),
+            })
     };
-    copy.sources.iter().all(is_folder)
+    copy.sources.iter().all(is_plain)
 }
 
 /// The things of a stage with their attribute at its end, by a name that both sides share.
@@ -446,6 +464,8 @@ impl Simulation<'_> {
             Some(files) => {
                 for (file, own) in &files {
                     self.make_folders(parent(file), &folder);
+                    // the last COPY of a file is what counts
+                    self.things.retain(|key, thing| !(key.starts_with("copy ") && !thing.below && thing.path == *file));
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
                         let own = format!("{own:o}");
@@ -464,7 +484,11 @@ impl Simulation<'_> {
 
     fn run(&mut self, exec: &Exec, n: usize) {
         let writes = self.view.facts.unit_writes(exec.at, &exec.unit);
-        for write in writes.known() {
+        let made = folders_made(self.view, exec);
+        for path in &made {
+            self.make_folders(path, "of a command");
+        }
+        for write in writes.known().iter().filter(|w| w.below || !made.contains(&w.path)) {
             self.make_folders(parent(&write.path), "of a command");
             self.add(
                 &format!("command {n} at {}", write.path),
@@ -533,6 +557,31 @@ fn merged(old: &str, new: &str) -> String {
         }
         _ => new.to_owned(),
     }
+}
+
+/// Folders that a `mkdir` of a unit makes, if it runs whenever the unit succeeds.
+fn folders_made(view: &View, exec: &Exec) -> Vec<String> {
+    let shell = view.facts.run(exec.at).and_then(|r| r.shell);
+    let (Some(shell), Some(state)) = (shell, view.facts.before(exec.at)) else { return Vec::new() };
+    let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), shell.dialect);
+    let mut out = Vec::new();
+    for command in script.commands() {
+        match command.simple.name() {
+            Some("cd") => break,
+            Some("mkdir") if command.is_certain() => {
+                let words = view.facts.argv_in(&script, exec.at, command.simple).unwrap_or_default();
+                // `-m 700` has a value, and so is no list of folders alone
+                let plain = words.iter().skip(1).filter(|w| !w.contains(['*', '?', '[', '{', '~']));
+                if words.iter().any(|w| w.starts_with('-') && w.contains('m')) {
+                    continue;
+                }
+                let paths = plain.filter(|w| !w.starts_with('-'));
+                out.extend(paths.filter_map(|p| if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) }));
+            }
+            _ => {}
+        }
+    }
+    out
 }
 
 /// The mode `old` after `chmod new` under root's umask 022 (POSIX.1-2024, chmod); None for what is not translated.

@@ -114,7 +114,7 @@ fn owners_that_differ_are_caught() {
         ("COPY . /data/app\nRUN chown -R node:node /data/app\n", "COPY --chown=node:node . /data/app\n", "V4: the owner of /data"),
         // forms that the builder treats in another way
         ("COPY --link . /app\nRUN chown -R 1000:1000 /app\n", "COPY --link --chown=1000:1000 . /app\n", "--link"),
-        ("ADD a /app/\nRUN chown -R node:node /app\n", "ADD --chown=node:node a /app/\n", "archive"),
+        ("ADD https://example.com/x /app/\nRUN chown -R node:node /app\n", "ADD --chown=node:node https://example.com/x /app/\n", "archive"),
         ("FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x /usr/bin/ping /usr/bin/ping\nRUN chown -R node:node /usr/bin/ping\n", "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x --chown=node:node /usr/bin/ping /usr/bin/ping\n", "suid"),
         // more than the owner
         ("COPY . /app\nRUN chown -R node:node /app\n", "COPY --chown=node:node . /opt\n", "V2"),

@@ -341,7 +341,7 @@ fn a_file_without_permission() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder(&[("Dockerfile", MERGES)]);
     let path = dir.path().join("Dockerfile");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Root may read it all the same.
     if fs::read(&path).is_err() {
         check_in(dir.path(), &[], 4, "", "permission denied; make it readable");
