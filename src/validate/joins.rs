@@ -79,11 +79,13 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
     {
         return Some(format!("what `{}` starts would live on", daemon[0]));
     }
-    let again = |name: &String| {
-        !name.contains('/') && !OF_THE_SHELL.contains(&name.as_str()) && after.iter().any(|a| a[0] == *name)
-    };
-    let both: Vec<&String> = before.iter().map(|argv| &argv[0]).filter(|n| again(n)).collect();
-    let name = both.into_iter().find(|name| before.iter().any(|argv| replaces(argv, name)))?;
+    // a shell remembers where it found what it ran: so the program must have run before another took its place
+    let again =
+        |name: &str| !name.contains('/') && !OF_THE_SHELL.contains(&name) && after.iter().any(|a| a[0] == name);
+    let name = before.iter().enumerate().find_map(|(i, ran)| {
+        let name = ran[0].as_str();
+        (again(name) && before[i..].iter().any(|argv| replaces(argv, name))).then_some(name)
+    })?;
     Some(format!("`{name}` may be another program by then, which the shell would not look for again"))
 }
 
@@ -105,6 +107,5 @@ fn replaces(argv: &[String], name: &str) -> bool {
         let bare = last.split(['@', '=', '<', '>', '~', '[']).next().unwrap_or_default();
         bare == name || bare == stem || ["/bin", "/bin/", "/sbin", "/sbin/"].iter().any(|f| word.ends_with(f))
     };
-    matches!(argv[0].as_str(), "update-alternatives" | "alternatives" | "corepack")
-        || argv[1..].iter().any(means)
+    argv[0] == "corepack" || argv[1..].iter().any(means)
 }
