@@ -212,8 +212,8 @@ fn catalogues_are_sorted_and_sourced() {
             named.into_iter().filter_map(keys).collect()
         };
         for (table, names) in tables {
-            if let Some(two) = names.windows(2).find(|w| w[0] > w[1]) {
-                wrong.push(format!("{path}: {table} is not sorted: {} before {}", two[0], two[1]));
+            if let Some([one, two]) = names.array_windows::<2>().find(|w| w[0] > w[1]) {
+                wrong.push(format!("{path}: {table} is not sorted: {one} before {two}"));
             }
         }
     }
