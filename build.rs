@@ -1,4 +1,4 @@
-//! Turns the YAML catalogues of `knowledge/` into one JSON document at build time: YAML is for people to read and to
+//! Turns the YAML catalogues of `knowledge/` into a JSON document each at build time: YAML is for people to read and to
 //! write, and reading 200 KB of it at every start would cost more than planning a Dockerfile.
 
 #![allow(clippy::disallowed_methods, reason = "it runs before there is a program")]
@@ -11,14 +11,13 @@ fn main() {
         fs::read_dir("knowledge").expect("knowledge/").map(|e| e.expect("an entry").path()).collect();
     names.retain(|p| p.extension().is_some_and(|x| x == "yaml"));
     names.sort();
-    let mut all = serde_json::Map::new();
+    let out = env::var_os("OUT_DIR").expect("set by cargo");
     for path in names {
         println!("cargo::rerun-if-changed={}", path.display());
         let text = fs::read_to_string(&path).expect("a readable catalogue");
         let value: serde_json::Value =
             serde_yaml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        all.insert(path.file_stem().expect("a name").to_string_lossy().into_owned(), value);
+        let json = Path::new(&out).join(path.file_stem().expect("a name")).with_extension("json");
+        fs::write(json, value.to_string()).expect("writable OUT_DIR");
     }
-    let out = Path::new(&env::var_os("OUT_DIR").expect("set by cargo")).join("knowledge.json");
-    fs::write(out, serde_json::Value::Object(all).to_string()).expect("writable OUT_DIR");
 }

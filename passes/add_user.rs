@@ -491,7 +491,10 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
     let covered = |path: &str| owned.iter().any(|(d, below)| *below && d != path && covers(d, path));
     found.owned = owned.iter().filter(|(p, _)| !covered(p)).cloned().collect();
     let elsewhere = if found.owned.is_empty() { "no files" } else { "no other files" };
-    found.evidence.push(format!("by its text ({} files read) the program writes {elsewhere} and needs no root", program.files));
+    found.evidence.push(format!(
+        "by its text ({} files read) the program writes {elsewhere} and needs no root",
+        program.files
+    ));
     Ok(())
 }
 

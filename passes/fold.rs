@@ -361,7 +361,13 @@ pub(super) fn commands<'a>(input: &Input<'a>, at: usize, until: Option<usize>) -
 /// Whether nothing that RUN `at` does, up to element `until`, can tell who owns what lies at `path` and in which mode: root may do
 /// all of it in either case.
 /// `harmless` are the changes that may work on the same paths.
-pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[String], harmless: &[&str]) -> bool {
+pub(super) fn is_blind(
+    input: &Input,
+    at: usize,
+    until: Option<usize>,
+    paths: &[String],
+    harmless: &[&str],
+) -> bool {
     let Some(simples) = (match until {
         None => input
             .facts
@@ -442,7 +448,13 @@ pub(super) fn folders_before(input: &Input, stage: usize, at: usize) -> BTreeSet
                         Some("mkdir") => {
                             let Paths::Some(paths) = input.knowledge.command(&argv).writes else { continue };
                             let plain = paths.iter().filter(|p| !p.contains(['*', '?', '[', '{', '~']));
-                            let absolute = plain.filter_map(|p| if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) });
+                            let absolute = plain.filter_map(|p| {
+                                if p.starts_with('/') {
+                                    Some(join("/", p))
+                                } else {
+                                    Some(join(state.cwd.as_deref()?, p))
+                                }
+                            });
                             made.extend(absolute);
                         }
                         _ => {}

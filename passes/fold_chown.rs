@@ -37,7 +37,6 @@
 //! conditions, patterns and computed owners; and a stage that does not ship.
 
 use super::fold::{self, Change, Copy};
-use content::{Content, content};
 use crate::{
     context::FileKind,
     edit::Edits,
@@ -46,6 +45,7 @@ use crate::{
     pass::{Assumption, Builder, Effect, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
     syntax::Keyword,
 };
+use content::{Content, content};
 
 mod content;
 
@@ -176,7 +176,9 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     let lines = lines.join(" and ");
     let message = match flags.iter().all(Option::is_none) {
         true => format!("the files of line {lines} are root's already: the chown only stores them again"),
-        false => format!("give the files of line {lines} their owner as they are copied, not in a second copy"),
+        false => {
+            format!("give the files of line {lines} their owner as they are copied, not in a second copy")
+        }
     };
     Ok(Some((message, Rewrite { level: Level::Safe, evidence, assumes, effects, edits })))
 }
@@ -528,7 +530,9 @@ fn nobody_looks(input: &Input, change: &Change, from: usize) -> Result<(), Refus
                     "move USER behind the chown",
                 );
             }
-            Keyword::Run if until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chmod"]) => {
+            Keyword::Run
+                if until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chmod"]) =>
+            {
                 return refuse(
                     Reason::OrderObservable,
                     format!("the RUN of line {line} stands between, and may notice the owner"),

@@ -154,7 +154,8 @@ impl Context {
             };
             Some((path, file))
         });
-        let (ignore_path, (ignore, ignore_text)) = found.map_or_else(Default::default, |(path, file)| (Some(path), file));
+        let (ignore_path, (ignore, ignore_text)) =
+            found.map_or_else(Default::default, |(path, file)| (Some(path), file));
         Self { source, dir, origin, ignore, ignore_text, ignore_path, cache: Mutex::default() }
     }
 

@@ -333,13 +333,8 @@ impl Ecosystems {
     /// Never in a built program: a test reads it.
     pub fn builtin() -> &'static Ecosystems {
         static BUILTIN: LazyLock<Ecosystems> = LazyLock::new(|| {
-            #[derive(Deserialize)]
-            struct Knowledge {
-                ecosystems: Ecosystems,
-            }
-            let text = include_str!(concat!(env!("OUT_DIR"), "/knowledge.json"));
-            let all: Knowledge = serde_json::from_str(text).expect("the catalogue is checked by a test");
-            all.ecosystems
+            let text = include_str!(concat!(env!("OUT_DIR"), "/ecosystems.json"));
+            serde_json::from_str(text).expect("the catalogue is checked by a test")
         });
         &BUILTIN
     }

@@ -1,6 +1,6 @@
 //! The catalogues: dated facts about base images, commands, package managers, distroless images and user creation.
 //!
-//! The facts are data, in `knowledge/*.yaml`; each entry says where it was read and when. The build turns them into one
+//! The facts are data, in `knowledge/*.yaml`; each entry says where it was read and when. The build turns each into a
 //! JSON document; a catalogue is parsed when it is first asked for, so a run that needs one does not pay for the others.
 
 pub mod commands;
@@ -20,7 +20,12 @@ pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime,
 
 use images::{Entry, Images, Mirror, System, Word};
 
-const BUILTIN: &str = include_str!(concat!(env!("OUT_DIR"), "/knowledge.json"));
+/// A catalogue that the program carries, by the name of its file: each is a document of its own, so that none is read in vain.
+macro_rules! builtin {
+    ($name:literal, $shape:ty) => {
+        parse::<$shape>(include_str!(concat!(env!("OUT_DIR"), "/", $name, ".json")))
+    };
+}
 
 /// All catalogues, those of the program or with a user's laid over them.
 #[derive(Clone, Debug, Default)]
@@ -86,13 +91,7 @@ impl Knowledge {
 
     /// The catalogue of distroless images.
     pub fn distroless(&self) -> &Distroless {
-        self.distroless.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                distroless: Distroless,
-            }
-            builtin::<One>().distroless
-        })
+        self.distroless.get_or_init(|| builtin!("distroless", Distroless))
     }
 
     /// How a user is made in an image of `family` that has `tools` ([`Image::user_tools`]). None: not with what is
@@ -103,13 +102,7 @@ impl Knowledge {
 
     /// The catalogue of what tells that a container needs more than an unprivileged user has.
     pub fn signals(&self) -> &Signals {
-        self.signals.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                signals: Signals,
-            }
-            builtin::<One>().signals
-        })
+        self.signals.get_or_init(|| builtin!("signals", Signals))
     }
 
     /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
@@ -131,43 +124,19 @@ impl Knowledge {
     }
 
     fn users(&self) -> &tables::Users {
-        self.users.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                users: tables::Users,
-            }
-            builtin::<One>().users
-        })
+        self.users.get_or_init(|| builtin!("users", tables::Users))
     }
 
     fn images(&self) -> &Images {
-        self.images.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                images: Images,
-            }
-            builtin::<One>().images.indexed()
-        })
+        self.images.get_or_init(|| builtin!("images", Images).indexed())
     }
 
     fn commands(&self) -> &commands::Commands {
-        self.commands.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                commands: commands::Commands,
-            }
-            builtin::<One>().commands
-        })
+        self.commands.get_or_init(|| builtin!("commands", commands::Commands))
     }
 
     fn package_managers(&self) -> &BTreeMap<String, PackageManager> {
-        self.package_managers.get_or_init(|| {
-            #[derive(Deserialize)]
-            struct One {
-                package_managers: BTreeMap<String, PackageManager>,
-            }
-            builtin::<One>().package_managers
-        })
+        self.package_managers.get_or_init(|| builtin!("package_managers", BTreeMap<String, PackageManager>))
     }
 }
 
@@ -184,9 +153,8 @@ struct Overlay {
     distroless: Option<Distroless>,
 }
 
-/// One catalogue of the program's document; the others are skipped, not built.
-fn builtin<T: DeserializeOwned>() -> T {
-    serde_json::from_str(BUILTIN).expect("the catalogues have the shape that the tests read them with")
+fn parse<T: DeserializeOwned>(json: &str) -> T {
+    serde_json::from_str(json).expect("the catalogues have the shape that the tests read them with")
 }
 
 /// The line (from 1) of the name that an error message ends on.

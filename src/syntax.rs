@@ -287,7 +287,9 @@ impl Dockerfile {
     #[must_use]
     pub fn leads_with_operator(&self) -> bool {
         let lines = || self.text.split(|b| *b == b'\n');
-        let ends = |l: &[u8]| l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"));
+        let ends = |l: &[u8]| {
+            l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"))
+        };
         let leading = lines().filter(|l| l.trim_ascii_start().starts_with(b"&&")).count();
         leading > lines().filter(|l| ends(l)).count()
     }

@@ -100,7 +100,8 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
     if let Some(e) = new.file.error() {
         return fault("V1", format!("line {}: {}", e.line, e.message));
     }
-    let directives = |v: &View| v.file.directives.iter().map(|d| (d.name.clone(), d.value.clone())).collect::<Vec<_>>();
+    let directives =
+        |v: &View| v.file.directives.iter().map(|d| (d.name.clone(), d.value.clone())).collect::<Vec<_>>();
     if directives(old) != directives(new) {
         return fault("V1", "the parser directives differ");
     }
@@ -130,7 +131,9 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
 /// The ARGs of a stage, in order: `--build-arg` and its defaults are part of what a Dockerfile offers, used or not.
 fn arguments(view: &View, stage: &crate::graph::Stage) -> Vec<String> {
     let body = view.file.instructions[stage.body.clone()].iter();
-    body.filter(|i| i.keyword == Keyword::Arg).flat_map(|i| i.args().iter().map(|a| a.value.clone())).collect()
+    body.filter(|i| i.keyword == Keyword::Arg)
+        .flat_map(|i| i.args().iter().map(|a| a.value.clone()))
+        .collect()
 }
 
 fn same_base(a: &Base, b: &Base) -> bool {
@@ -166,7 +169,9 @@ fn operations_are_equal(pair: &Pair) -> Result<(), Fault> {
     joins::check(pair, &alignment)?;
     let effects = pair.claim.effects;
     // a user or base that is new is looked at even where every operation is as it was
-    let own = effects.iter().any(|e| matches!(e, Effect::User { stage } | Effect::Base { stage } if *stage == pair.index));
+    let own = effects
+        .iter()
+        .any(|e| matches!(e, Effect::User { stage } | Effect::Base { stage } if *stage == pair.index));
     if alignment.is_equal() && !own {
         return Ok(());
     }

@@ -1,5 +1,10 @@
 //! Tests from outside, one module for each part of the crate.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "tests stand outside of the program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests stand outside of the program"
+)]
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/syntax.rs"]

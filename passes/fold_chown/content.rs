@@ -200,7 +200,8 @@ impl Content {
             }
         }
         // what is changed by its own name is a file that a COPY puts there, whatever was there before
-        let (writes, is_known) = if change.recursive { self.writes(input, change, at) } else { (Vec::new(), true) };
+        let (writes, is_known) =
+            if change.recursive { self.writes(input, change, at) } else { (Vec::new(), true) };
         if !is_known {
             self.problem.get_or_insert_with(|| unknown(&root));
         }

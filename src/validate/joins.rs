@@ -80,8 +80,9 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
         return Some(format!("what `{}` starts would live on", daemon[0]));
     }
     // a shell remembers where it found what it ran: so the program must have run before another took its place
-    let again =
-        |name: &str| !name.contains('/') && !OF_THE_SHELL.contains(&name) && after.iter().any(|a| a[0] == name);
+    let again = |name: &str| {
+        !name.contains('/') && !OF_THE_SHELL.contains(&name) && after.iter().any(|a| a[0] == name)
+    };
     let name = before.iter().enumerate().find_map(|(i, ran)| {
         let name = ran[0].as_str();
         (again(name) && before[i..].iter().any(|argv| replaces(argv, name))).then_some(name)

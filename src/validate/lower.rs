@@ -235,7 +235,8 @@ fn copy(view: &View, at: usize, ins: &Instruction, trail: usize) -> Copy {
         None => (String::new(), Vec::new()),
     };
     let into = dst.ends_with('/') || dst == "." || dst.ends_with("/.");
-    let from = ins.flag("from").map(|f| source_name(view, at, &expand(f.value.as_deref().unwrap_or_default())));
+    let from =
+        ins.flag("from").map(|f| source_name(view, at, &expand(f.value.as_deref().unwrap_or_default())));
     let mut flags: Vec<String> = ins
         .flags()
         .iter()
@@ -243,7 +244,9 @@ fn copy(view: &View, at: usize, ins: &Instruction, trail: usize) -> Copy {
         .map(crate::syntax::Flag::text)
         .collect();
     flags.sort();
-    flags.extend(ins.heredocs.iter().map(|d| String::from_utf8_lossy(d.content.of(view.file.text())).into_owned()));
+    flags.extend(
+        ins.heredocs.iter().map(|d| String::from_utf8_lossy(d.content.of(view.file.text())).into_owned()),
+    );
     let value = |name: &str| ins.flag(name).map(|f| expand(f.value.as_deref().unwrap_or_default()));
     let unknown = || format!("?{dst}");
     Copy {

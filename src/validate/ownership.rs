@@ -283,7 +283,8 @@ fn nothing_looks(pair: &Pair, alignment: &Alignment, changes: &[Change]) -> Resu
     let place = |new: &usize| {
         alignment.kept.iter().filter(|(_, n)| n < new).map(|(old, _)| old + 1).max().unwrap_or(0)
     };
-    let first = alignment.removed.iter().copied().chain(alignment.added.iter().map(place)).min().unwrap_or(*last);
+    let first =
+        alignment.removed.iter().copied().chain(alignment.added.iter().map(place)).min().unwrap_or(*last);
     for op in &ops[first.min(*last)..*last] {
         let Op::Exec(e) = op else { continue };
         let harmless = match attribute_of(pair.old, e) {
@@ -326,7 +327,9 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     }
     let special = |mode: u32| mode & 0o6000 != 0;
     for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
-        let Some(context) = pair.new.context else { return fault("V4", "the modes of what is copied are not known") };
+        let Some(context) = pair.new.context else {
+            return fault("V4", "the modes of what is copied are not known");
+        };
         for path in context.select(source).unwrap_or_default() {
             let walk = context.walk(&path, 100_000);
             let own = context.entry(&path).filter(|e| e.kind == FileKind::File);
@@ -348,7 +351,10 @@ fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
         Class::Packages | Class::Index | Class::Cleanup => apart,
         // root may do all of these whoever the owner is
         Class::Config => {
-            let harmless = ["mkdir", "ln", "touch", "rm", "echo", "printf", "true", "useradd", "adduser", "groupadd", "addgroup"];
+            let harmless = [
+                "mkdir", "ln", "touch", "rm", "echo", "printf", "true", "useradd", "adduser", "groupadd",
+                "addgroup",
+            ];
             let root = pair.old.facts.before(exec.at).and_then(State::is_root);
             let as_root = root.unwrap_or(pair.claim.assumes.contains(&Assumption::BaseRunsAsRoot));
             as_root && harmless.contains(&argv[0].as_str())
@@ -359,7 +365,9 @@ fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
 
 /// Whether ADD copies all its sources as they are: folders, and files that are no archives.
 fn unpacks_nothing(view: &View, copy: &Copy) -> bool {
-    let Some(context) = view.context else { return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/")) };
+    let Some(context) = view.context else {
+        return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/"));
+    };
     let is_plain = |s: &String| {
         let found = context.select(s).unwrap_or_default();
         !found.is_empty()
@@ -386,11 +394,14 @@ fn simulate(
         match op {
             Op::Dir(dir) => {
                 let root = view.facts.before(dir.at).and_then(State::is_root) == Some(true);
-                sim.make_folders(&dir.path, match attribute {
-                    Attribute::Mode => "755",
-                    Attribute::Owner if root => "0:0",
-                    Attribute::Owner => "of WORKDIR",
-                });
+                sim.make_folders(
+                    &dir.path,
+                    match attribute {
+                        Attribute::Mode => "755",
+                        Attribute::Owner if root => "0:0",
+                        Attribute::Owner => "of WORKDIR",
+                    },
+                );
             }
             Op::Copy(copy) => {
                 copies += 1;
@@ -459,7 +470,8 @@ impl Simulation<'_> {
             (Some(spec), ..) => mode(spec),
         };
         let there = |path: &str| {
-            self.things.contains_key(&format!("folder {path}")) || self.view.facts.base_has_folder(self.pair.index, path)
+            self.things.contains_key(&format!("folder {path}"))
+                || self.view.facts.base_has_folder(self.pair.index, path)
         };
         let files = landings(self.view, copy, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
@@ -474,7 +486,9 @@ impl Simulation<'_> {
                 for (file, own) in &files {
                     self.make_folders(parent(file), &folder);
                     // the last COPY of a file is what counts
-                    self.things.retain(|key, thing| !(key.starts_with("copy ") && !thing.below && thing.path == *file));
+                    self.things.retain(|key, thing| {
+                        !(key.starts_with("copy ") && !thing.below && thing.path == *file)
+                    });
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
                         let own = format!("{own:o}");
@@ -525,7 +539,8 @@ impl Simulation<'_> {
                 let reaches = thing.anywhere
                     || covers(path, &thing.path) && (change.recursive || path == &thing.path)
                     || thing.below && covers(&thing.path, path);
-                let hidden = (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
+                let hidden =
+                    (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
                 if !reaches || hidden {
                     continue;
                 }
@@ -585,7 +600,9 @@ fn folders_made(view: &View, exec: &Exec) -> Vec<String> {
                     continue;
                 }
                 let paths = plain.filter(|w| !w.starts_with('-'));
-                out.extend(paths.filter_map(|p| if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) }));
+                out.extend(paths.filter_map(|p| {
+                    if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) }
+                }));
             }
             _ => {}
         }
