@@ -61,6 +61,15 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
             op => return fault("V2", format!("this is no change of owner or mode: {op}")),
         }
     }
+    // a mount may hide the path; other flags a new command has only where the old one had them
+    let flags = |ops: &[&Op]| -> Vec<Vec<String>> {
+        let flags = ops.iter().filter_map(|o| if let Op::Exec(e) = o { Some(e.flags.clone()) } else { None });
+        flags.filter(|f| !f.is_empty()).collect()
+    };
+    let (had, has) = (flags(&removed), flags(&added));
+    if had.iter().chain(&has).flatten().any(|f| f.starts_with("--mount")) || has.iter().any(|f| !had.contains(f)) {
+        return fault("V2", "a change of owner or mode runs with other mounts, network or security");
+    }
     for op in &added {
         if let Op::Exec(e) = op
             && change(pair.new, e).is_some_and(|(_, c)| c.recursive)
