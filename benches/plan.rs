@@ -1,5 +1,10 @@
 //! How long parsing and planning take: `cargo bench`. `scripts/measure` times the program as a whole.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, missing_docs, reason = "a benchmark makes its own inputs")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark makes its own inputs"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -113,7 +118,13 @@ fn corpus() -> Vec<Vec<u8>> {
     let archive = std::env::var_os("DFOPT_SHARED").map_or(beside, PathBuf::from).join("corpus/real.tar.xz");
     let dir = tempfile::tempdir().unwrap();
     let unpacked = archive.is_file()
-        && Command::new("tar").arg("-xJf").arg(archive).arg("-C").arg(dir.path()).status().is_ok_and(|s| s.success());
+        && Command::new("tar")
+            .arg("-xJf")
+            .arg(archive)
+            .arg("-C")
+            .arg(dir.path())
+            .status()
+            .is_ok_and(|s| s.success());
     if unpacked { below(dir.path()).iter().map(|p| fs::read(p).unwrap()).collect() } else { Vec::new() }
 }
 

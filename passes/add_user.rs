@@ -4,6 +4,10 @@
 //! A process that runs as root in a container is root to everything that the container shares with its host, and may write
 //! every file of the image. Most programs need none of that. Kubernetes refuses such an image where `runAsNonRoot` is set.
 //!
+//! ## Context
+//! app.py: print("hello")
+//! requirements.txt: requests==2.32.3
+//!
 //! ## Before
 //! ```dockerfile
 //! FROM python:3.12-slim
@@ -487,7 +491,10 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
     let covered = |path: &str| owned.iter().any(|(d, below)| *below && d != path && covers(d, path));
     found.owned = owned.iter().filter(|(p, _)| !covered(p)).cloned().collect();
     let elsewhere = if found.owned.is_empty() { "no files" } else { "no other files" };
-    found.evidence.push(format!("by its text ({} files read) the program writes {elsewhere} and needs no root", program.files));
+    found.evidence.push(format!(
+        "by its text ({} files read) the program writes {elsewhere} and needs no root",
+        program.files
+    ));
     Ok(())
 }
 
@@ -667,7 +674,7 @@ fn after(input: &Input, at: u32, block: &str) -> String {
 
 fn run_of(input: &Input, commands: &[String]) -> String {
     let (escape, nl) = (input.file.escape as char, input.file.line_end());
-    let glue = match super::merge_runs::leads_with_operator(input.file.text()) {
+    let glue = match input.file.leads_with_operator() {
         true => format!(" {escape}{nl}    && "),
         false => format!(" && {escape}{nl}    "),
     };

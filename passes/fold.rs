@@ -330,6 +330,18 @@ pub(super) fn files_of(input: &Input, at: usize) -> Option<Vec<(String, FileKind
     Some(out)
 }
 
+/// Whether ADD `at` copies its sources as they are: folders, and files that are no archives.
+pub(super) fn unpacks_nothing(input: &Input, at: usize) -> bool {
+    let Some(context) = input.context else { return false };
+    sources_of(input, at).is_some_and(|sources| {
+        sources.iter().all(|(path, kind)| match kind {
+            FileKind::Dir => true,
+            FileKind::File => !context.may_be_archive(path),
+            _ => false,
+        })
+    })
+}
+
 /// The commands of RUN `at` that run for certain, up to element `until` of its list; and what they and all others write.
 pub(super) fn commands<'a>(input: &Input<'a>, at: usize, until: Option<usize>) -> Option<Vec<&'a Simple>> {
     let script = input.facts.run(at)?.understood()?;
@@ -349,7 +361,13 @@ pub(super) fn commands<'a>(input: &Input<'a>, at: usize, until: Option<usize>) -
 /// Whether nothing that RUN `at` does, up to element `until`, can tell who owns what lies at `path` and in which mode: root may do
 /// all of it in either case.
 /// `harmless` are the changes that may work on the same paths.
-pub(super) fn is_blind(input: &Input, at: usize, until: Option<usize>, paths: &[String], harmless: &[&str]) -> bool {
+pub(super) fn is_blind(
+    input: &Input,
+    at: usize,
+    until: Option<usize>,
+    paths: &[String],
+    harmless: &[&str],
+) -> bool {
     let Some(simples) = (match until {
         None => input
             .facts
@@ -430,7 +448,13 @@ pub(super) fn folders_before(input: &Input, stage: usize, at: usize) -> BTreeSet
                         Some("mkdir") => {
                             let Paths::Some(paths) = input.knowledge.command(&argv).writes else { continue };
                             let plain = paths.iter().filter(|p| !p.contains(['*', '?', '[', '{', '~']));
-                            let absolute = plain.filter_map(|p| if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) });
+                            let absolute = plain.filter_map(|p| {
+                                if p.starts_with('/') {
+                                    Some(join("/", p))
+                                } else {
+                                    Some(join(state.cwd.as_deref()?, p))
+                                }
+                            });
                             made.extend(absolute);
                         }
                         _ => {}

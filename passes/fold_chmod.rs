@@ -80,12 +80,20 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
         return Ok(None);
     }
     if !input.facts.stage(change.stage).ships {
-        return refuse(Reason::NoGain, "the layers of this stage do not ship", "nothing: the image does not grow by it");
+        return refuse(
+            Reason::NoGain,
+            "the layers of this stage do not ship",
+            "nothing: the image does not grow by it",
+        );
     }
     let mut assumes = Vec::new();
     runs_as_owner(input, change, &copies, &mut assumes)?;
     if fold::sets_special_bits(&change.spec) {
-        return refuse(Reason::NotProven, "whether suid, sgid and sticky survive a COPY depends on the builder", "nothing");
+        return refuse(
+            Reason::NotProven,
+            "whether suid, sgid and sticky survive a COPY depends on the builder",
+            "nothing",
+        );
     }
     let mut flags = Vec::new();
     let mut evidence = Vec::new();
@@ -96,7 +104,8 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     for at in first + 1..=change.run {
         let until = (at == change.run).then_some(change.element);
         let is_run = input.file.instructions[at].keyword == Keyword::Run;
-        if is_run && until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chown", "chgrp"]) {
+        if is_run && until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chown", "chgrp"])
+        {
             return refuse(
                 Reason::OrderObservable,
                 format!("the RUN of line {} stands between, and may notice the mode", fold::line(input, at)),
@@ -128,7 +137,10 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
     let part = |at: usize| {
         refuse(
             Reason::ContentUnknown,
-            format!("it does not cover exactly the files that line {} copies, or which these are is not known", fold::line(input, at)),
+            format!(
+                "it does not cover exactly the files that line {} copies, or which these are is not known",
+                fold::line(input, at)
+            ),
             "copy the files by a COPY of their own",
         )
     };
@@ -161,12 +173,17 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
                 if !is_folder(&folder) {
                     return refuse(
                         Reason::NotProven,
-                        format!("the COPY of line {} may make {folder} too, and newer builders give it the same mode", fold::line(input, at)),
+                        format!(
+                            "the COPY of line {} may make {folder} too, and newer builders give it the same mode",
+                            fold::line(input, at)
+                        ),
                         "make that folder before, by WORKDIR or mkdir",
                     );
                 }
                 // what a later COPY puts in the place of an earlier file is what counts
-                out.retain(|before| before.files.as_ref().is_some_and(|f| f.iter().any(|f| !files.contains(f))));
+                out.retain(|before| {
+                    before.files.as_ref().is_some_and(|f| f.iter().any(|f| !files.contains(f)))
+                });
                 out.push(copy);
             }
             (false, true) => return part(at),
@@ -185,7 +202,12 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
 }
 
 /// Whether the change could be made: by root, or by the user that the files were copied for.
-fn runs_as_owner(input: &Input, change: &Change, copies: &[Copy], assumes: &mut Vec<Assumption>) -> Result<(), Refusal> {
+fn runs_as_owner(
+    input: &Input,
+    change: &Change,
+    copies: &[Copy],
+    assumes: &mut Vec<Assumption>,
+) -> Result<(), Refusal> {
     let state = input.facts.before(change.run);
     let user = state.and_then(|s| s.user.as_deref()).and_then(|u| u.split(':').next());
     let owns = |copy: &Copy| {
@@ -196,7 +218,11 @@ fn runs_as_owner(input: &Input, change: &Change, copies: &[Copy], assumes: &mut 
     match state.and_then(State::is_root) {
         Some(true) => Ok(()),
         Some(false) if copies.iter().all(owns) => Ok(()),
-        Some(false) => refuse(Reason::NeedsRoot, "the chmod runs as a user that the files are not known to belong to", "put USER root before it"),
+        Some(false) => refuse(
+            Reason::NeedsRoot,
+            "the chmod runs as a user that the files are not known to belong to",
+            "put USER root before it",
+        ),
         None => {
             assumes.push(Assumption::BaseRunsAsRoot);
             Ok(())
@@ -205,18 +231,35 @@ fn runs_as_owner(input: &Input, change: &Change, copies: &[Copy], assumes: &mut 
 }
 
 /// The value of `--chmod` that gives the files of `copy` the mode; None if they have it without one.
-fn flag(input: &Input, change: &Change, copy: &Copy, evidence: &mut Vec<String>) -> Result<Option<String>, Refusal> {
+fn flag(
+    input: &Input,
+    change: &Change,
+    copy: &Copy,
+    evidence: &mut Vec<String>,
+) -> Result<Option<String>, Refusal> {
     let ins = &input.file.instructions[copy.at];
     let line = fold::line(input, copy.at);
-    if ins.keyword == Keyword::Add {
-        return refuse(Reason::ContentUnknown, format!("the ADD of line {line} may unpack an archive"), "write COPY");
+    if ins.keyword == Keyword::Add && !fold::unpacks_nothing(input, copy.at) {
+        return refuse(
+            Reason::ContentUnknown,
+            format!("the ADD of line {line} may unpack an archive"),
+            "write COPY",
+        );
     }
     if ins.flag("link").is_some() {
-        return refuse(Reason::NotProven, format!("--chmod changes how the --link of line {line} is built"), "remove --link");
+        return refuse(
+            Reason::NotProven,
+            format!("--chmod changes how the --link of line {line} is built"),
+            "remove --link",
+        );
     }
     let octal = !change.spec.is_empty() && change.spec.chars().all(|c| c.is_digit(8));
     if ins.flag("chmod").is_some() && !octal {
-        return refuse(Reason::NotProven, format!("the COPY of line {line} sets another mode already"), "write one mode");
+        return refuse(
+            Reason::NotProven,
+            format!("the COPY of line {line} sets another mode already"),
+            "write one mode",
+        );
     }
     let files = fold::files_of(input, copy.at).unwrap_or_default();
     if !octal && ins.flag("chmod").is_none() && makes_executable(&change.spec) {
@@ -271,7 +314,8 @@ fn wanted(spec: &str) -> u32 {
 
 /// Whether somebody seems to build on Windows, where files have no such bit (semantics B.4.2).
 fn has_windows_scripts(input: &Input) -> bool {
-    let is_script = |name: &str| [".cmd", ".bat", ".ps1"].iter().any(|end| name.to_lowercase().ends_with(end));
+    let is_script =
+        |name: &str| [".cmd", ".bat", ".ps1"].iter().any(|end| name.to_lowercase().ends_with(end));
     input.context.is_none_or(|c| c.list("").iter().any(|(name, _)| is_script(name)))
 }
 

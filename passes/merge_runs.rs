@@ -62,7 +62,13 @@ impl Pass for MergeRuns {
     }
 
     fn run(&self, input: &Input<'_>) -> Vec<Finding> {
-        input.graph.stages().iter().flat_map(|stage| rows(input, stage)).flat_map(|row| plan(input, &row)).collect()
+        input
+            .graph
+            .stages()
+            .iter()
+            .flat_map(|stage| rows(input, stage))
+            .flat_map(|row| plan(input, &row))
+            .collect()
     }
 }
 
@@ -118,7 +124,10 @@ fn rows(input: &Input, stage: &Stage) -> Vec<Row> {
             }
             Keyword::Copy | Keyword::Add => {
                 // what files bring is not for this pass to weigh: the row ends
-                rows.push(std::mem::replace(&mut row, Row { stage: stage.index, runs: Vec::new(), barriers: Vec::new() }));
+                rows.push(std::mem::replace(
+                    &mut row,
+                    Row { stage: stage.index, runs: Vec::new(), barriers: Vec::new() },
+                ));
                 barrier = None;
             }
             Keyword::Volume if matches!(input.options.builder, Builder::BuildKit { .. }) => {}
@@ -220,7 +229,9 @@ fn step(input: &Input, at: usize) -> Step {
         let folders = || manager.iter().flat_map(|m| m.index_dirs.iter().chain(&m.cache_dirs)).cloned();
         match &call.known.deletes {
             Paths::Some(paths) if !paths.is_empty() => {
-                let bare = |p: &String| p.trim_end_matches("/**").trim_end_matches("/*").trim_end_matches('*').to_owned();
+                let bare = |p: &String| {
+                    p.trim_end_matches("/**").trim_end_matches("/*").trim_end_matches('*').to_owned()
+                };
                 step.deleted.extend(paths.iter().filter_map(|p| absolute(cwd, &bare(p))));
             }
             _ if call.known.class == Class::Cleanup => step.deleted.extend(folders()),
@@ -244,7 +255,9 @@ fn is_config(a: &Step, b: &Step) -> bool {
 /// Whether both only install by the same program (A.6 iv: a few installs in a row).
 fn installs_alike(input: &Input, a: &Step, b: &Step) -> bool {
     let only = |s: &Step| s.classes.iter().all(|c| *c == Class::Install);
-    let program = |s: &Step| input.facts.calls(s.at).iter().map(|c| c.argv.as_ref().map(|a| a[0].clone())).collect::<Vec<_>>();
+    let program = |s: &Step| {
+        input.facts.calls(s.at).iter().map(|c| c.argv.as_ref().map(|a| a[0].clone())).collect::<Vec<_>>()
+    };
     let (pa, pb) = (program(a), program(b));
     only(a) && only(b) && pa.iter().chain(&pb).all(|p| p.is_some() && *p == pa[0])
 }
@@ -303,7 +316,11 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
         ));
     }
     if stage.windows {
-        return Err(Refusal::new(Reason::Windows, "the image is Windows", "nothing: its shells join commands in other ways"));
+        return Err(Refusal::new(
+            Reason::Windows,
+            "the image is Windows",
+            "nothing: its shells join commands in other ways",
+        ));
     }
     for script in [left, right] {
         if !script.comments().is_empty() {
@@ -318,10 +335,12 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
     let later: Vec<usize> = row.runs[k + 1..].iter().map(|s| s.at).collect();
     let wraps = [wrap(input, a, &later)?, wrap(input, b, &[])?];
     nothing_is_noticed(input, (a, left), (b, right))?;
-    let base_known = stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
+    let base_known =
+        stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
     Ok(Join {
         subshell: wraps[0] == Wrap::Subshell,
-        needs_plain_base: !base_known && (wraps != [Wrap::Bare; 2] || !is_plain_list(left) || !is_plain_list(right)),
+        needs_plain_base: !base_known
+            && (wraps != [Wrap::Bare; 2] || !is_plain_list(left) || !is_plain_list(right)),
     })
 }
 
@@ -330,11 +349,18 @@ fn readable<'a>(input: &Input<'a>, run: usize) -> Result<&'a Script, Refusal> {
     let opaque = |message: &str, unlock: &str| Err(Refusal::new(Reason::ShellOpaque, message, unlock));
     let Some(read) = input.facts.run(run) else { return opaque("it is no RUN", "nothing") };
     match read {
-        Run { form: Form::Exec, .. } => opaque("an exec form runs without a shell", "write it in the shell form"),
-        Run { form: Form::Heredoc, .. } => opaque("a heredoc cannot be joined by `&&`", "put the commands into the heredoc by hand"),
+        Run { form: Form::Exec, .. } => {
+            opaque("an exec form runs without a shell", "write it in the shell form")
+        }
+        Run { form: Form::Heredoc, .. } => {
+            opaque("a heredoc cannot be joined by `&&`", "put the commands into the heredoc by hand")
+        }
         Run { shell: None, .. } => {
             let shell = input.facts.before(run).map(|s| s.shell.join(" ")).unwrap_or_default();
-            opaque(&format!("the shell `{shell}` is not one whose lists are understood"), "use sh or bash without -l and -i")
+            opaque(
+                &format!("the shell `{shell}` is not one whose lists are understood"),
+                "use sh or bash without -l and -i",
+            )
         }
         run => match run.understood() {
             Some(script) if !script.has_heredoc() => Ok(script),
@@ -363,7 +389,8 @@ fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
     let list = script.and_list();
     let nodes: Vec<_> = script.statements().iter().flat_map(|s| s.list.nodes()).collect();
     let exported = |name: &str| input.facts.before(run).is_none_or(|s| s.variable(name).is_some());
-    let behind: Vec<u8> = later.iter().filter_map(|r| read(*r)).flat_map(|s| [b" ", &s.joined().text[..]].concat()).collect();
+    let behind: Vec<u8> =
+        later.iter().filter_map(|r| read(*r)).flat_map(|s| [b" ", &s.joined().text[..]].concat()).collect();
     let leaks = || {
         nodes.iter().enumerate().filter_map(|(i, n)| {
             let rest = [&script.joined().text[n.span.end as usize..], &behind].concat();
@@ -384,12 +411,19 @@ fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
         return Ok(Wrap::Bare);
     }
     if let Leak::LoopVariable(name) = &what
-        && leak_into(nodes[first], &script.joined().text[nodes[first].span.end as usize..], &exported).is_none()
+        && leak_into(nodes[first], &script.joined().text[nodes[first].span.end as usize..], &exported)
+            .is_none()
     {
-        return Err(state(format!("a later RUN reads `{name}`, which a loop of the first RUN sets"), "give one of them another name"));
+        return Err(state(
+            format!("a later RUN reads `{name}`, which a loop of the first RUN sets"),
+            "give one of them another name",
+        ));
     }
     if what == Leak::Expansion {
-        return Err(state("a command is named by a variable, and could change the state of the shell", "write the command out"));
+        return Err(state(
+            "a command is named by a variable, and could change the state of the shell",
+            "write the command out",
+        ));
     }
     let what = what.text();
     if errexit || (!last && crate::shell::sets_errexit(script)) {
@@ -431,20 +465,34 @@ fn processes_end(step: &Step, script: &Script) -> Result<(), Refusal> {
 /// Paths that a builder mounts afresh for each RUN (A.2.12).
 const PER_RUN: [&[u8]; 5] = [b"/dev/shm", b"/proc/sys", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/hostname"];
 /// Files that a shell reads when it starts (A.2.11).
-const START_FILES: [&[u8]; 6] = [b"/etc/profile", b".bashrc", b".profile", b"/etc/environment", b".bash_profile", b"bash.bashrc"];
+const START_FILES: [&[u8]; 6] =
+    [b"/etc/profile", b".bashrc", b".profile", b"/etc/environment", b".bash_profile", b"bash.bashrc"];
 
 /// Hidden ways by which the second RUN could tell that the first ran in its shell.
-fn nothing_is_noticed(input: &Input, (a, left): (usize, &Script), (b, right): (usize, &Script)) -> Result<(), Refusal> {
+fn nothing_is_noticed(
+    input: &Input,
+    (a, left): (usize, &Script),
+    (b, right): (usize, &Script),
+) -> Result<(), Refusal> {
     let order = |message: String, unlock: &str| Err(Refusal::new(Reason::OrderObservable, message, unlock));
     for (script, paths) in [(left, &PER_RUN[..]), (right, &PER_RUN[..])] {
         if let Some(path) = paths.iter().find(|p| contains(&script.joined().text, p)) {
             let path = String::from_utf8_lossy(path);
-            return order(format!("{path} is made afresh for each RUN"), "nothing: the second RUN would see another file");
+            return order(
+                format!("{path} is made afresh for each RUN"),
+                "nothing: the second RUN would see another file",
+            );
         }
     }
-    let reads_start_files = input.facts.before(b).is_some_and(|s| s.variable("BASH_ENV").is_some() || s.variable("ENV").is_some());
+    let reads_start_files = input
+        .facts
+        .before(b)
+        .is_some_and(|s| s.variable("BASH_ENV").is_some() || s.variable("ENV").is_some());
     if reads_start_files && START_FILES.iter().any(|f| contains(&left.joined().text, f)) {
-        return order("the shell reads a file at its start that the first RUN writes".into(), "unset BASH_ENV and ENV");
+        return order(
+            "the shell reads a file at its start that the first RUN writes".into(),
+            "unset BASH_ENV and ENV",
+        );
     }
     if let Some(name) = special_reads(right) {
         return order(format!("the second RUN reads ${name}, which tells of its shell"), "do without it");
@@ -456,7 +504,10 @@ fn nothing_is_noticed(input: &Input, (a, left): (usize, &Script), (b, right): (u
             && c.words.iter().any(|w| w.literal() == Some(user.as_str()))
     };
     if input.facts.commands(a).iter().any(changes_self) {
-        return order("the groups of the current user change, which only a new RUN sees".into(), "change them before USER");
+        return order(
+            "the groups of the current user change, which only a new RUN sees".into(),
+            "change them before USER",
+        );
     }
     if let Some(name) = replaced(input, a, b) {
         return Err(state(
@@ -475,7 +526,13 @@ fn nothing_is_noticed(input: &Input, (a, left): (usize, &Script), (b, right): (u
 /// programs: shells remember where they found a program.
 fn replaced(input: &Input, a: usize, b: usize) -> Option<String> {
     let names = |run: usize| -> Vec<&str> {
-        input.facts.commands(run).into_iter().filter_map(crate::shell::Simple::name).filter(|n| !n.contains('/')).collect()
+        input
+            .facts
+            .commands(run)
+            .into_iter()
+            .filter_map(crate::shell::Simple::name)
+            .filter(|n| !n.contains('/'))
+            .collect()
     };
     let (ran, runs) = (names(a), names(b));
     let shared: Vec<&str> = ran.into_iter().filter(|n| runs.contains(n) && !BUILTINS.contains(n)).collect();
@@ -499,8 +556,10 @@ fn replaced(input: &Input, a: usize, b: usize) -> Option<String> {
 }
 
 /// Programs that are part of every shell, so that no file is looked for.
-const BUILTINS: [&str; 14] =
-    ["echo", "printf", "test", "[", ":", "true", "false", "cd", "export", "set", "exit", "exec", "command", "type"];
+const BUILTINS: [&str; 14] = [
+    "echo", "printf", "test", "[", ":", "true", "false", "cd", "export", "set", "exit", "exec", "command",
+    "type",
+];
 
 /// Why two neighbours stay apart.
 fn refusal(
@@ -515,20 +574,25 @@ fn refusal(
     let at = span(k).to(span(k + 1));
     let refusal = match join {
         Err(refusal) => refusal.clone(),
-        Ok(Join { subshell: true, .. }) if missed.is_none() => {
-            state("the first RUN changes the state of its shell, which would reach the second", "nothing: a subshell would gain nothing here")
-        }
+        Ok(Join { subshell: true, .. }) if missed.is_none() => state(
+            "the first RUN changes the state of its shell, which would reach the second",
+            "nothing: a subshell would gain nothing here",
+        ),
         Ok(_) if frontier => Refusal::new(
             Reason::CacheFrontier,
             "the first is slow and seldom changes, the second changes more often: merged, both would run again",
             "nothing: apart they build faster",
         ),
-        Ok(_) if missed.is_some() => {
-            Refusal::new(Reason::Conflict, "a merge would gain, but another RUN between cannot be joined", "see the refusal beside it")
-        }
-        Ok(_) if !input.facts.stage(row.stage).ships => {
-            Refusal::new(Reason::NoGain, "the layers of this stage do not ship", "nothing: apart they cache better")
-        }
+        Ok(_) if missed.is_some() => Refusal::new(
+            Reason::Conflict,
+            "a merge would gain, but another RUN between cannot be joined",
+            "see the refusal beside it",
+        ),
+        Ok(_) if !input.facts.stage(row.stage).ships => Refusal::new(
+            Reason::NoGain,
+            "the layers of this stage do not ship",
+            "nothing: apart they cache better",
+        ),
         Ok(_) => Refusal::new(
             Reason::NoGain,
             "neither deletes what the other wrote, and they are more than config",
@@ -546,7 +610,7 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
     let newline = file.line_end();
     let escape = file.escape as char;
     let indent = indent(input, runs[0]);
-    let leading = leads_with_operator(file.text());
+    let leading = file.leads_with_operator();
     let mut end = first.span.end;
     let (mut plain, mut apart) = (true, false);
     for (k, &run) in runs.iter().enumerate() {
@@ -574,7 +638,11 @@ fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain]) -> Findi
             apart |= runs[k - 1] + 1 < run;
             if apart {
                 // other instructions stand between: the RUN moves up over them, comments stay where they are
-                let mut moved = if leading { format!(" {escape}{newline}{indent}&& {open}") } else { format!(" && {escape}{newline}{indent}{open}") };
+                let mut moved = if leading {
+                    format!(" {escape}{newline}{indent}&& {open}")
+                } else {
+                    format!(" && {escape}{newline}{indent}{open}")
+                };
                 moved.push_str(&String::from_utf8_lossy(text.of(file.text())));
                 moved.push_str(close);
                 edits.dockerfile.insert(end, moved);
@@ -615,8 +683,12 @@ fn message(n: usize, gains: &[Gain]) -> String {
     });
     let why = match deleted {
         Some(path) => format!("what is written to {path} and deleted again no longer stays in the image"),
-        None if gains.contains(&Gain::StaleIndex) => "the install can no longer run with a stale package index".to_owned(),
-        None if gains.contains(&Gain::Installs) => "they install by the same program, in one layer".to_owned(),
+        None if gains.contains(&Gain::StaleIndex) => {
+            "the install can no longer run with a stale package index".to_owned()
+        }
+        None if gains.contains(&Gain::Installs) => {
+            "they install by the same program, in one layer".to_owned()
+        }
         None => "they only write config, and one layer holds it".to_owned(),
     };
     format!("merge {n} RUNs: {why}")
@@ -638,12 +710,4 @@ fn indent(input: &Input, first: usize) -> String {
     let lines = input.file.instructions[first].source().split(|b| *b == b'\n').skip(1);
     let blanks = lines.map(|l| &l[..l.len() - l.trim_ascii_start().len()]).find(|b| !b.is_empty());
     blanks.map_or_else(|| "    ".to_owned(), |b| String::from_utf8_lossy(b).into_owned())
-}
-
-/// Whether the file puts `&&` at the start of lines rather than at their ends.
-pub(super) fn leads_with_operator(text: &[u8]) -> bool {
-    let lines = || text.split(|b| *b == b'\n');
-    let leading = lines().filter(|l| l.trim_ascii_start().starts_with(b"&&")).count();
-    let trailing = lines().filter(|l| l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"))).count();
-    leading > trailing
 }

@@ -133,7 +133,9 @@ fn archive(input: &Input, stage: &Stage) -> Option<Finding> {
 /// Whether an instruction brings one folder of the context.
 fn is_broad(input: &Input, at: usize) -> bool {
     let ins = &input.file.instructions[at];
-    let copies = matches!(ins.keyword, Keyword::Copy | Keyword::Add) && ins.flag("from").is_none() && ins.heredocs.is_empty();
+    let copies = matches!(ins.keyword, Keyword::Copy | Keyword::Add)
+        && ins.flag("from").is_none()
+        && ins.heredocs.is_empty();
     let [source, _] = ins.args() else { return false };
     copies && is_folder(input.context, &source.value)
 }
@@ -155,7 +157,12 @@ fn recognized(input: &Input, at: usize) -> Option<Recognized> {
 
 /// What can be split off behind the COPY `at`. `Ok(None)`: there is nothing to say. The refusal names its last instruction.
 #[allow(clippy::too_many_lines)]
-fn split<'a>(input: &Input<'a>, stage: &Stage, at: usize, end: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
+fn split<'a>(
+    input: &Input<'a>,
+    stage: &Stage,
+    at: usize,
+    end: usize,
+) -> Result<Option<Split<'a>>, (usize, Refusal)> {
     let ins = &input.file.instructions[at];
     let installs: Vec<usize> = (at + 1..end).filter(|i| recognized(input, *i).is_some()).collect();
     let Some(&first) = installs.first() else { return opaque(input, stage, at) };
@@ -169,7 +176,11 @@ fn split<'a>(input: &Input<'a>, stage: &Stage, at: usize, end: usize) -> Result<
         return refuse(Reason::Windows, "the image is Windows", "nothing yet");
     }
     if input.facts.stage(stage.index).image.as_ref().is_some_and(|i| i.onbuild) {
-        return refuse(Reason::NotProven, "the base image has triggers that run before this stage", "start from an image without ONBUILD");
+        return refuse(
+            Reason::NotProven,
+            "the base image has triggers that run before this stage",
+            "start from an image without ONBUILD",
+        );
     }
     let Some(context) = input.context else {
         return refuse(
@@ -179,11 +190,25 @@ fn split<'a>(input: &Input<'a>, stage: &Stage, at: usize, end: usize) -> Result<
         );
     };
     let state = input.facts.before(at);
-    let target = ins.args().last().and_then(|d| state?.absolute(&d.value, input.file.escape)).filter(|v| !v.by_argument);
+    let target = ins
+        .args()
+        .last()
+        .and_then(|d| state?.absolute(&d.value, input.file.escape))
+        .filter(|v| !v.by_argument);
     let Some(target) = target else {
-        return refuse(Reason::VariableUnresolved, "where the COPY lands is not known", "give WORKDIR an absolute path before it");
+        return refuse(
+            Reason::VariableUnresolved,
+            "where the COPY lands is not known",
+            "give WORKDIR an absolute path before it",
+        );
     };
-    let source = ins.first().trim_start_matches("./").trim_matches('/').trim_start_matches('.').trim_matches('/').to_owned();
+    let source = ins
+        .first()
+        .trim_start_matches("./")
+        .trim_matches('/')
+        .trim_start_matches('.')
+        .trim_matches('/')
+        .to_owned();
     let broad = Broad { at, source, target: target.text };
     if already(input, stage, at, first) {
         return Ok(None);
@@ -194,8 +219,12 @@ fn split<'a>(input: &Input<'a>, stage: &Stage, at: usize, end: usize) -> Result<
         let step = &input.file.instructions[i];
         let outcome = match step.keyword {
             Keyword::Run => run(input, &broad, i),
-            Keyword::Copy | Keyword::Add => Err(order(step, "another COPY stands between, which may land in the same place")),
-            Keyword::Env | Keyword::Arg if names_variable(input, at, i) => Err(order(step, "the COPY uses a variable that is set between")),
+            Keyword::Copy | Keyword::Add => {
+                Err(order(step, "another COPY stands between, which may land in the same place"))
+            }
+            Keyword::Env | Keyword::Arg if names_variable(input, at, i) => {
+                Err(order(step, "the COPY uses a variable that is set between"))
+            }
             _ => Ok(None),
         };
         match outcome {
@@ -263,9 +292,13 @@ fn opaque<'a>(input: &Input<'a>, stage: &Stage, at: usize) -> Result<Option<Spli
         return Ok(None);
     }
     for i in at + 1..stage.body.end {
-        let build = |c: &crate::facts::Call| matches!(c.known.class, Class::Build | Class::Install | Class::Unknown);
+        let build =
+            |c: &crate::facts::Call| matches!(c.known.class, Class::Build | Class::Install | Class::Unknown);
         if let Some(call) = input.facts.calls(i).iter().find(|c| build(c)) {
-            let command = call.argv.as_ref().map_or_else(|| "a command with unknown words".to_owned(), |a| format!("`{}`", a.join(" ")));
+            let command = call
+                .argv
+                .as_ref()
+                .map_or_else(|| "a command with unknown words".to_owned(), |a| format!("`{}`", a.join(" ")));
             let refusal = Refusal::new(
                 Reason::EcosystemUnknown,
                 format!("{command} is no install that the catalogues know: it may read any source"),
@@ -279,15 +312,28 @@ fn opaque<'a>(input: &Input<'a>, stage: &Stage, at: usize) -> Result<Option<Spli
 
 /// What a RUN behind the COPY is: `Ok(None)` if it does not look at what the COPY brings, an install, or in the way.
 fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal> {
-    let opaque = |message: &str| Err(Refusal::new(Reason::ShellOpaque, message, "put the install into a RUN of its own, as a list joined by `&&`"));
+    let opaque = |message: &str| {
+        Err(Refusal::new(
+            Reason::ShellOpaque,
+            message,
+            "put the install into a RUN of its own, as a list joined by `&&`",
+        ))
+    };
     let (Some(state), Some(read)) = (input.facts.before(at), input.facts.run(at)) else { return Ok(None) };
     let cwd = state.cwd.clone();
-    let env: Vec<(String, String)> =
-        state.variables.iter().filter_map(|v| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?))).collect();
+    let env: Vec<(String, String)> = state
+        .variables
+        .iter()
+        .filter_map(|v| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?)))
+        .collect();
     let install_of = |argv: &[String], dir: Option<&str>| match Ecosystems::builtin().recognize(argv) {
         Recognized::Install(install) => {
             let Some(cwd) = dir else {
-                return Err(Refusal::new(Reason::VariableUnresolved, "the working directory is not known", "give WORKDIR an absolute path"));
+                return Err(Refusal::new(
+                    Reason::VariableUnresolved,
+                    "the working directory is not known",
+                    "give WORKDIR an absolute path",
+                ));
             };
             let place = Place::new(&broad.source, &broad.target, cwd, &env);
             Ok(Some((install, place)))
@@ -317,7 +363,9 @@ fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal
         let argv = input.facts.argv_in(script, at, simple);
         let Some(argv) = argv.filter(|a| !a.is_empty()) else { break };
         if argv[0] == "cd" {
-            dir = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { dir.as_deref().map(|c| join(c, d)) });
+            dir = argv.get(1).and_then(|d| {
+                if d.starts_with('/') { Some(d.clone()) } else { dir.as_deref().map(|c| join(c, d)) }
+            });
             leaks = true;
             continue;
         }
@@ -336,7 +384,9 @@ fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal
     let whole = early == list.len();
     if installs.is_empty() {
         let calm = list.iter().all(|node| match &node.kind {
-            NodeKind::Simple(s) => input.facts.argv_in(script, at, s).is_some_and(|a| a.first().is_some_and(|n| n == "cd") || harmless(input, broad, &a, dir.as_deref())),
+            NodeKind::Simple(s) => input.facts.argv_in(script, at, s).is_some_and(|a| {
+                a.first().is_some_and(|n| n == "cd") || harmless(input, broad, &a, dir.as_deref())
+            }),
             _ => false,
         });
         if calm {
@@ -371,13 +421,19 @@ fn sequence(input: &Input, at: usize) -> Result<Option<Found>, Refusal> {
     } else {
         "a sequence of commands stands between the COPY and the install, and may read the sources"
     };
-    Err(Refusal::new(Reason::ShellOpaque, message, "join its commands by `&&`, or put the install into a RUN of its own"))
+    Err(Refusal::new(
+        Reason::ShellOpaque,
+        message,
+        "join its commands by `&&`, or put the install into a RUN of its own",
+    ))
 }
 
 /// Whether an install stays where it is and another command goes first (`go mod download`).
 fn early_command(input: &Input, install: &Install, installs: &[(Install, Place)]) -> bool {
     let Some((_, place)) = installs.iter().find(|(i, _)| i == install) else { return false };
-    input.context.is_some_and(|c| needs_at(install, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some()))
+    input
+        .context
+        .is_some_and(|c| needs_at(install, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some()))
 }
 
 /// Whether a command neither reads nor writes where the COPY lands.
@@ -392,12 +448,18 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
             path.is_none_or(|p| covers(&p, &broad.target) || covers(&broad.target, &p))
         }),
     };
-    let apart = |argv: &[String]| argv.iter().skip(1).all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'));
+    let apart = |argv: &[String]| {
+        argv.iter()
+            .skip(1)
+            .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
+    };
     match known.class {
         // packages come by name: a word that is a path may be a file of the context
         Class::Packages => apart(argv),
         Class::Index | Class::Cleanup => true,
-        Class::Install => apart(argv) && !argv.iter().any(|w| w == "." || w == "-e" || w == "-r" || w == "-c"),
+        Class::Install => {
+            apart(argv) && !argv.iter().any(|w| w == "." || w == "-e" || w == "-r" || w == "-c")
+        }
         Class::Config => !meets(&known.reads) && !meets(&known.writes) && !meets(&known.deletes),
         Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
     }
@@ -456,16 +518,21 @@ fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite
     }
     let lines = manifests.join(&format!("{newline}{indent}"));
     let out = &mut rewrite.edits.dockerfile;
-    let commands: Vec<&str> = found.iter().flat_map(|f| f.installs.iter().map(|(i, _)| i.command.as_str())).collect();
+    let commands: Vec<&str> =
+        found.iter().flat_map(|f| f.installs.iter().map(|(i, _)| i.command.as_str())).collect();
     if let Some(early) = &needs.early {
         if input.facts.stage(stage.index).ships && !needs.fills.is_empty() {
             rewrite.level = Level::Review;
-            rewrite.evidence.push(format!("{} may grow: the early command fetches more than the build needs", needs.fills.join(" and ")));
+            rewrite.evidence.push(format!(
+                "{} may grow: the early command fetches more than the build needs",
+                needs.fills.join(" and ")
+            ));
         }
         let Some(install) = found.first().map(|f| &file.instructions[f.at]) else {
             return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
         };
-        let cached = install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache")));
+        let cached =
+            install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache")));
         if cached {
             return Err(Refusal::new(
                 Reason::NoGain,
@@ -488,12 +555,21 @@ fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite
         let between = (broad.at + 1..found[0].at).any(|i| file.instructions[i].keyword != Keyword::Run);
         if between {
             out.replace(copy.span, lines);
-            out.insert(install.span.start, format!("RUN {flags}{early}{newline}{indent}{moved}{newline}{indent}"));
+            out.insert(
+                install.span.start,
+                format!("RUN {flags}{early}{newline}{indent}{moved}{newline}{indent}"),
+            );
         } else {
-            out.insert(copy.span.start, format!("{lines}{newline}{indent}RUN {flags}{early}{newline}{indent}"));
+            out.insert(
+                copy.span.start,
+                format!("{lines}{newline}{indent}RUN {flags}{early}{newline}{indent}"),
+            );
         }
         rewrite.effects.push(Effect::CommandAdded { command: early.clone() });
-        return Ok((format!("copy {} and run `{early}` before the sources come", names(&needs.files)), rewrite));
+        return Ok((
+            format!("copy {} and run `{early}` before the sources come", names(&needs.files)),
+            rewrite,
+        ));
     }
     let Some(last) = found.last() else {
         return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
@@ -505,22 +581,31 @@ fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite
         None => {
             let at = install.full.end;
             let ends = file.text()[..at as usize].ends_with(b"\n");
-            let text = if ends { format!("{indent}{moved}{newline}") } else { format!("{newline}{indent}{moved}") };
+            let text =
+                if ends { format!("{indent}{moved}{newline}") } else { format!("{newline}{indent}{moved}") };
             out.insert(at, text);
         }
         Some(n) => {
             let script = input.facts.run(last.at).and_then(Run::understood);
             let list = script.and_then(|s| Some((s, s.and_list()?)));
             let Some((script, list)) = list.filter(|(_, l)| n < l.len()) else {
-                return Err(Refusal::new(Reason::ShellOpaque, "the RUN cannot be cut in two", "put the install into a RUN of its own"));
+                return Err(Refusal::new(
+                    Reason::ShellOpaque,
+                    "the RUN cannot be cut in two",
+                    "put the install into a RUN of its own",
+                ));
             };
-            let gap = Span { start: script.in_file(list[n - 1].span).end, end: script.in_file(list[n].span).start };
+            let gap =
+                Span { start: script.in_file(list[n - 1].span).end, end: script.in_file(list[n].span).start };
             let flags = flags_text(install);
             out.replace(gap, format!("{newline}{indent}{moved}{newline}{indent}RUN {flags}"));
         }
     }
     rewrite.effects.extend(commands.iter().map(|c| Effect::CommandMoved { command: (*c).to_owned() }));
-    Ok((format!("copy {} and run `{}` before the sources come", names(&needs.files), commands.join("`, `")), rewrite))
+    Ok((
+        format!("copy {} and run `{}` before the sources come", names(&needs.files), commands.join("`, `")),
+        rewrite,
+    ))
 }
 
 fn names(files: &[String]) -> String {
@@ -544,16 +629,26 @@ fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refus
     let Some(dst) = copy.args().last() else {
         return Err(Refusal::new(Reason::SyntaxUnknown, "the COPY has no destination", "nothing"));
     };
-    let after = input.facts.after(last).and_then(|s| s.absolute(&dst.value, input.file.escape)).map(|v| v.text);
+    let after =
+        input.facts.after(last).and_then(|s| s.absolute(&dst.value, input.file.escape)).map(|v| v.text);
     if after.as_deref() == Some(&broad.target) {
         return Ok(text);
     }
     if copy.is_exec() {
-        return Err(Refusal::new(Reason::OrderObservable, "WORKDIR stands between, and the COPY is in the exec form", "write its destination absolute"));
+        return Err(Refusal::new(
+            Reason::OrderObservable,
+            "WORKDIR stands between, and the COPY is in the exec form",
+            "write its destination absolute",
+        ));
     }
     let (start, end) = (dst.span.start - copy.span.start, dst.span.end - copy.span.start);
     let slash = if dst.value.ends_with('/') || dst.value == "." { "/" } else { "" };
-    Ok(format!("{}{}{slash}{}", &text[..start as usize], broad.target.trim_end_matches('/'), &text[end as usize..]))
+    Ok(format!(
+        "{}{}{slash}{}",
+        &text[..start as usize],
+        broad.target.trim_end_matches('/'),
+        &text[end as usize..]
+    ))
 }
 
 /// The COPYs of the manifests, one for each folder, and each landing where the broad one puts it.
@@ -569,24 +664,41 @@ fn manifest_copies(input: &Input, split: &Split) -> Result<Vec<String>, Refusal>
     };
     let odd = |f: &String| f.contains([' ', '*', '?', '[', '"', '\'', '\\', '$']);
     if let Some(name) = needs.files.iter().find(|f| odd(f)) {
-        return Err(Refusal::new(Reason::NotProven, format!("the name {name} needs quotes or is a pattern"), "rename the file"));
+        return Err(Refusal::new(
+            Reason::NotProven,
+            format!("the name {name} needs quotes or is a pattern"),
+            "rename the file",
+        ));
     }
     let below = |path: &str| -> Option<String> {
-        if broad.source.is_empty() { Some(path.to_owned()) } else { path.strip_prefix(&format!("{}/", broad.source)).map(str::to_owned) }
+        if broad.source.is_empty() {
+            Some(path.to_owned())
+        } else {
+            path.strip_prefix(&format!("{}/", broad.source)).map(str::to_owned)
+        }
     };
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for file in &needs.files {
         let Some(inner) = below(file) else {
-            return Err(Refusal::new(Reason::NotProven, format!("{file} lies outside of what the COPY brings"), "copy it by hand"));
+            return Err(Refusal::new(
+                Reason::NotProven,
+                format!("{file} lies outside of what the COPY brings"),
+                "copy it by hand",
+            ));
         };
         let is_dir = context.entry(file).is_some_and(|e| e.kind == FileKind::Dir);
-        let folder = if is_dir { inner.clone() } else { parent(&format!("/{inner}")).trim_start_matches('/').to_owned() };
+        let folder = if is_dir {
+            inner.clone()
+        } else {
+            parent(&format!("/{inner}")).trim_start_matches('/').to_owned()
+        };
         let target = match (folder.is_empty(), base.as_str()) {
             (true, base) => base.to_owned(),
             (false, "./") => format!("./{folder}/"),
             (false, base) => format!("{base}{folder}/"),
         };
-        match groups.iter_mut().find(|(t, files)| *t == target && !is_dir && files.iter().all(|f| f != file)) {
+        match groups.iter_mut().find(|(t, files)| *t == target && !is_dir && files.iter().all(|f| f != file))
+        {
             Some((_, files)) => files.push(file.clone()),
             None => groups.push((target, vec![file.clone()])),
         }
@@ -594,7 +706,10 @@ fn manifest_copies(input: &Input, split: &Split) -> Result<Vec<String>, Refusal>
     if groups.is_empty() {
         return Err(Refusal::new(Reason::NoGain, "the install reads no file", "nothing"));
     }
-    Ok(groups.into_iter().map(|(target, files)| format!("COPY {flags}{} {target}", files.join(" "))).collect())
+    Ok(groups
+        .into_iter()
+        .map(|(target, files)| format!("COPY {flags}{} {target}", files.join(" ")))
+        .collect())
 }
 
 /// C.2: the later COPY may not lay anything over what was installed. A line of `.dockerignore` may see to that.
@@ -616,11 +731,18 @@ fn guard(input: &Input, split: &Split, rewrite: &mut Rewrite) -> Result<(), Refu
         return Err(Refusal::new(
             Reason::InstallOverlaid,
             format!("the context carries {path}, which would overlay what was installed"),
-            format!("add {} to .dockerignore, if the image does not need it", missing_ignore_lines.join(" and ")),
+            format!(
+                "add {} to .dockerignore, if the image does not need it",
+                missing_ignore_lines.join(" and ")
+            ),
         ));
     }
     if context.ignore().is_some_and(|i| i.error().is_some()) {
-        return Err(Refusal::new(Reason::NotProven, ".dockerignore has a pattern that no build accepts", "correct the pattern"));
+        return Err(Refusal::new(
+            Reason::NotProven,
+            ".dockerignore has a pattern that no build accepts",
+            "correct the pattern",
+        ));
     }
     let path = context.ignore_path().unwrap_or(".dockerignore").to_owned();
     let lines: String = missing_ignore_lines.iter().map(|l| format!("{l}\n")).collect();
@@ -634,8 +756,13 @@ fn guard(input: &Input, split: &Split, rewrite: &mut Rewrite) -> Result<(), Refu
         None => Change::Create(lines.into_bytes()),
     };
     rewrite.edits.files.insert(path.clone(), change);
-    rewrite.effects.extend(missing_ignore_lines.iter().map(|line| Effect::ContextNarrowed { line: line.clone() }));
-    rewrite.evidence.push(format!("{path} gains {}, so that the later COPY cannot overlay what was installed", missing_ignore_lines.join(" and ")));
+    rewrite
+        .effects
+        .extend(missing_ignore_lines.iter().map(|line| Effect::ContextNarrowed { line: line.clone() }));
+    rewrite.evidence.push(format!(
+        "{path} gains {}, so that the later COPY cannot overlay what was installed",
+        missing_ignore_lines.join(" and ")
+    ));
     // every build of the context changes with that line
     let alone = input.options.deployment.shares_context_with.is_empty();
     if !(cleared && tracked.is_none() && alone) {

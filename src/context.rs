@@ -154,7 +154,8 @@ impl Context {
             };
             Some((path, file))
         });
-        let (ignore_path, (ignore, ignore_text)) = found.map_or_else(Default::default, |(path, file)| (Some(path), file));
+        let (ignore_path, (ignore, ignore_text)) =
+            found.map_or_else(Default::default, |(path, file)| (Some(path), file));
         Self { source, dir, origin, ignore, ignore_text, ignore_path, cache: Mutex::default() }
     }
 
@@ -251,6 +252,17 @@ impl Context {
     #[must_use]
     pub fn read_text(&self, path: &str) -> Option<String> {
         String::from_utf8(self.read(path)?.to_vec()).ok()
+    }
+
+    /// Whether ADD may unpack the file `path`: it tells an archive by its content (moby/buildkit 73ed6825c
+    /// `solver/llbsolver/file/unpack.go`). No for a text, as each tar header holds NULs, and each packed file starts with a mark.
+    #[must_use]
+    pub fn may_be_archive(&self, path: &str) -> bool {
+        let marks: [&[u8]; 5] = [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"];
+        self.read(path).is_none_or(|bytes| {
+            let head = &bytes[..bytes.len().min(512)];
+            marks.iter().any(|m| head.starts_with(m)) || head.contains(&0)
+        })
     }
 
     /// The names in a folder that the context carries, sorted.

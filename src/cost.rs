@@ -41,7 +41,12 @@ pub struct Rebuild {
 
 /// The estimate for a file before and after a rewrite. `is_manifest` tells by a file's name.
 #[must_use]
-pub fn rebuild(before: &Dockerfile, after: &Dockerfile, options: &Options, is_manifest: &dyn Fn(&str) -> bool) -> Rebuild {
+pub fn rebuild(
+    before: &Dockerfile,
+    after: &Dockerfile,
+    options: &Options,
+    is_manifest: &dyn Fn(&str) -> bool,
+) -> Rebuild {
     let graphs = [before, after].map(|f| Graph::new(f, &options.build_args));
     let steps = |i: usize, file| dirty(file, &graphs[i], options, &|ins, _| matters(ins));
     let rerun = |edited: Edited| Rerun {
@@ -49,7 +54,12 @@ pub fn rebuild(before: &Dockerfile, after: &Dockerfile, options: &Options, is_ma
         after: count(after, &graphs[1], options, edited, is_manifest),
         steps: steps(1, after),
     };
-    let same = before.instructions.iter().zip(&after.instructions).take_while(|(a, b)| a.source() == b.source()).count();
+    let same = before
+        .instructions
+        .iter()
+        .zip(&after.instructions)
+        .take_while(|(a, b)| a.source() == b.source())
+        .count();
     Rebuild {
         source_edit: rerun(Edited::Source),
         manifest_edit: rerun(Edited::Manifest),
@@ -85,7 +95,11 @@ fn touches(ins: &Instruction, edited: Edited, is_manifest: &dyn Fn(&str) -> bool
         let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let manifest = is_manifest(name.trim_end_matches('*'));
         // a folder, and a name that is no manifest, may hold either
-        if manifest { edited == Edited::Manifest } else { edited == Edited::Source || brings_manifests(source) }
+        if manifest {
+            edited == Edited::Manifest
+        } else {
+            edited == Edited::Source || brings_manifests(source)
+        }
     })
 }
 
@@ -102,7 +116,12 @@ fn matters(ins: &Instruction) -> bool {
 
 /// How many steps of the stages that are built are dirty: by `first`, by the step before, by the stage they start from or take
 /// files from.
-fn dirty(file: &Dockerfile, graph: &Graph, options: &Options, first: &dyn Fn(&Instruction, usize) -> bool) -> usize {
+fn dirty(
+    file: &Dockerfile,
+    graph: &Graph,
+    options: &Options,
+    first: &dyn Fn(&Instruction, usize) -> bool,
+) -> usize {
     let reachable = reachable(graph, options);
     let mut stage_is_dirty = vec![false; graph.stages().len()];
     let mut total = 0;
@@ -127,7 +146,8 @@ fn dirty(file: &Dockerfile, graph: &Graph, options: &Options, first: &dyn Fn(&In
 
 /// The stages that a build of the targets needs.
 fn reachable(graph: &Graph, options: &Options) -> BTreeSet<usize> {
-    let mut open: Vec<usize> = options.targets.iter().filter_map(|t| graph.find_stage(t)).map(|s| s.index).collect();
+    let mut open: Vec<usize> =
+        options.targets.iter().filter_map(|t| graph.find_stage(t)).map(|s| s.index).collect();
     if open.is_empty() {
         open.extend(graph.stages().len().checked_sub(1));
     }
@@ -152,8 +172,16 @@ mod tests {
     fn check(before: &str, after: &str, source: (usize, usize), manifest: (usize, usize)) {
         let (a, b) = (parse(before.as_bytes()), parse(after.as_bytes()));
         let rebuild = rebuild(&a, &b, &Options::default(), &|n| n.starts_with("package"));
-        assert_eq!((rebuild.source_edit.before, rebuild.source_edit.after), source, "source edit of\n{after}");
-        assert_eq!((rebuild.manifest_edit.before, rebuild.manifest_edit.after), manifest, "manifest edit of\n{after}");
+        assert_eq!(
+            (rebuild.source_edit.before, rebuild.source_edit.after),
+            source,
+            "source edit of\n{after}"
+        );
+        assert_eq!(
+            (rebuild.manifest_edit.before, rebuild.manifest_edit.after),
+            manifest,
+            "manifest edit of\n{after}"
+        );
     }
 
     #[test]

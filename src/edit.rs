@@ -91,7 +91,11 @@ impl EditSet {
     pub fn replace(&mut self, span: Span, text: impl Into<Vec<u8>>) {
         let at = self.0.partition_point(|e| (e.span.start, e.span.end) <= (span.start, span.end));
         assert!(at == 0 || self.0[at - 1].span.end <= span.start, "edits overlap at byte {}", span.start);
-        assert!(at == self.0.len() || span.end <= self.0[at].span.start, "edits overlap at byte {}", span.end);
+        assert!(
+            at == self.0.len() || span.end <= self.0[at].span.start,
+            "edits overlap at byte {}",
+            span.end
+        );
         self.0.insert(at, Edit { span, text: text.into() });
     }
 

@@ -88,7 +88,8 @@ impl State {
             return Some(Value { text: text.to_owned(), by_argument: false });
         }
         let Expansion { value, used, unset } = Lex::new(escape).word(text, self).ok()?;
-        let unknown = |name: &String| self.variable(name).is_some() || !self.variables_complete || name == "PATH";
+        let unknown =
+            |name: &String| self.variable(name).is_some() || !self.variables_complete || name == "PATH";
         if unset.iter().any(unknown) {
             return None;
         }
@@ -100,7 +101,11 @@ impl State {
     #[must_use]
     pub fn absolute(&self, path: &str, escape: u8) -> Option<Value> {
         let mut value = self.expand(path, escape)?;
-        value.text = if value.text.starts_with('/') { clean(&value.text) } else { join(self.cwd.as_deref()?, &value.text) };
+        value.text = if value.text.starts_with('/') {
+            clean(&value.text)
+        } else {
+            join(self.cwd.as_deref()?, &value.text)
+        };
         Some(value)
     }
 }
@@ -184,7 +189,12 @@ pub struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// Derives the facts of `file`.
     #[must_use]
-    pub fn derive(file: &'a Dockerfile, graph: &'a Graph, knowledge: &'a Knowledge, options: &Options) -> Facts<'a> {
+    pub fn derive(
+        file: &'a Dockerfile,
+        graph: &'a Graph,
+        knowledge: &'a Knowledge,
+        options: &Options,
+    ) -> Facts<'a> {
         let n = file.instructions.len();
         let mut facts = Facts {
             file,
@@ -254,7 +264,8 @@ impl<'a> Facts<'a> {
     /// The same for a command of `script`, which runs as instruction `index` does. A pattern stays as it is written.
     pub(crate) fn argv_in(&self, script: &Script, index: usize, command: &Simple) -> Option<Vec<String>> {
         let state = self.before(index)?;
-        let value = |name: &str| state.variable(name).filter(|v| !v.by_argument).and_then(|v| v.value.clone());
+        let value =
+            |name: &str| state.variable(name).filter(|v| !v.by_argument).and_then(|v| v.value.clone());
         let pattern = |w: &shell::Word| {
             let plain = w.glob && !w.quoted && !w.substitution && w.reads.is_empty();
             plain.then(|| String::from_utf8_lossy(script.text(w.span)).into_owned())
@@ -272,7 +283,11 @@ impl<'a> Facts<'a> {
                 let name = || c.name().map(|n| self.knowledge.command(&[n.to_owned()]));
                 let known = match &argv {
                     Some(argv) => self.knowledge.command(argv),
-                    None => CommandFacts { reads: Paths::Everything, writes: Paths::Everything, ..name().unwrap_or_else(|| self.knowledge.command(&[])) },
+                    None => CommandFacts {
+                        reads: Paths::Everything,
+                        writes: Paths::Everything,
+                        ..name().unwrap_or_else(|| self.knowledge.command(&[]))
+                    },
                 };
                 Call { argv, known }
             };
@@ -313,7 +328,11 @@ impl<'a> Facts<'a> {
                     writes::is_system(path)
                         || image.workdir.as_deref().is_some_and(|d| covers(path, d) || covers(d, path))
                         || image.writes_known.iter().any(|d| covers(path, &d.path) || covers(&d.path, path))
-                        || image.users.iter().filter_map(|u| u.home.as_deref()).any(|h| h != "/" && (covers(path, h) || covers(h, path)))
+                        || image
+                            .users
+                            .iter()
+                            .filter_map(|u| u.home.as_deref())
+                            .any(|h| h != "/" && (covers(path, h) || covers(h, path)))
                 }
                 _ => true,
             },
@@ -424,7 +443,12 @@ impl<'a> Facts<'a> {
                     .map(|(key, value)| {
                         let value = state.expand(&value.value, escape);
                         let by_argument = value.as_ref().is_none_or(|v| v.by_argument);
-                        Variable { name: key.value.clone(), value: value.map(|v| v.text), by_argument, is_arg: false }
+                        Variable {
+                            name: key.value.clone(),
+                            value: value.map(|v| v.text),
+                            by_argument,
+                            is_arg: false,
+                        }
                     })
                     .collect();
                 Arc::make_mut(&mut state.variables).extend(new);
@@ -447,7 +471,9 @@ impl<'a> Facts<'a> {
                     state.accounts = Arc::new(accounts);
                 }
             }
-            Keyword::Copy | Keyword::Add if contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd") => {
+            Keyword::Copy | Keyword::Add
+                if contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd") =>
+            {
                 Arc::make_mut(&mut state.accounts).forget();
             }
             _ => {}
@@ -498,7 +524,8 @@ impl<'a> Facts<'a> {
             (true, true) => Form::Exec,
             (true, false) => Form::Shell,
         };
-        let windows = self.graph.stage_of(index).is_some_and(|s| self.stages.get(s.index).is_some_and(|f| f.windows));
+        let windows =
+            self.graph.stage_of(index).is_some_and(|s| self.stages.get(s.index).is_some_and(|f| f.windows));
         let shell = if windows || self.file.escape == b'`' { None } else { shell::shell_kind(&state.shell) };
         let script = match (&shell, form) {
             (Some(kind), Form::Shell) => Some(shell::parse(ins.rest(), kind.dialect)),

@@ -207,9 +207,12 @@ impl Graph {
     }
 
     /// Nodes and edges, in the order in which they were made: for drawing.
-    pub fn drawing(&self) -> (impl Iterator<Item = (usize, &Node)>, impl Iterator<Item = (usize, usize, &Edge)>) {
+    pub fn drawing(
+        &self,
+    ) -> (impl Iterator<Item = (usize, &Node)>, impl Iterator<Item = (usize, usize, &Edge)>) {
         let nodes = self.graph.node_indices().map(|n| (n.index(), &self.graph[n]));
-        let edges = self.graph.edge_references().map(|e| (e.source().index(), e.target().index(), e.weight()));
+        let edges =
+            self.graph.edge_references().map(|e| (e.source().index(), e.target().index(), e.weight()));
         (nodes, edges)
     }
 
@@ -254,7 +257,9 @@ impl Graph {
         let from = match &base {
             Base::Stage(s) => self.stage_nodes[*s],
             Base::Scratch => self.node(Node::Image("scratch".into())),
-            Base::Image { reference: text, .. } | Base::Unresolved(text) => self.node(Node::Image(text.clone())),
+            Base::Image { reference: text, .. } | Base::Unresolved(text) => {
+                self.node(Node::Image(text.clone()))
+            }
         };
         self.graph.add_edge(from, node, Edge::From);
         self.graph.add_edge(self.instruction_nodes[at], node, Edge::Order);
@@ -289,7 +294,11 @@ impl Graph {
     fn connect(&mut self, at: usize, ins: &Instruction) {
         let Some(stage) = self.stages.last_mut() else { return };
         stage.body.end = at + 1;
-        let parent = if at == stage.body.start { self.stage_nodes[stage.index] } else { self.instruction_nodes[at - 1] };
+        let parent = if at == stage.body.start {
+            self.stage_nodes[stage.index]
+        } else {
+            self.instruction_nodes[at - 1]
+        };
         let node = self.instruction_nodes[at];
         self.graph.add_edge(parent, node, Edge::Order);
         match ins.keyword {
@@ -303,7 +312,9 @@ impl Graph {
             Keyword::Run => {
                 for flag in ins.flags().iter().filter(|f| f.name == "mount") {
                     let mount = Mount::read(flag.value.as_deref().unwrap_or_default());
-                    if matches!(mount.kind.as_str(), "bind" | "cache") && (mount.kind == "bind" || mount.from.is_some()) {
+                    if matches!(mount.kind.as_str(), "bind" | "cache")
+                        && (mount.kind == "bind" || mount.from.is_some())
+                    {
                         self.connect_source(node, mount.from.as_deref(), Edge::Mount);
                     }
                 }
@@ -336,7 +347,10 @@ impl Graph {
             if memchr::memchr(b'$', ins.source()).is_some() {
                 let text = String::from_utf8_lossy(&ins.detail().line.text).into_owned();
                 // a shell reads quotes in its own way
-                let by_shell = matches!(ins.keyword, Keyword::Run | Keyword::Cmd | Keyword::Entrypoint | Keyword::Healthcheck);
+                let by_shell = matches!(
+                    ins.keyword,
+                    Keyword::Run | Keyword::Cmd | Keyword::Entrypoint | Keyword::Healthcheck
+                );
                 for name in if by_shell { mentions(&text) } else { references(&text, file.escape) } {
                     if let Some(&from) = scope.get(&name) {
                         let (a, b) = (self.instruction_nodes[from], self.instruction_nodes[i]);
@@ -349,7 +363,8 @@ impl Graph {
                 Keyword::Arg => {
                     for arg in ins.args() {
                         let name = arg.value.split('=').next().unwrap_or_default();
-                        if let (true, Some(&from)) = (in_stage && !arg.value.contains('='), global.get(name)) {
+                        if let (true, Some(&from)) = (in_stage && !arg.value.contains('='), global.get(name))
+                        {
                             let (a, b) = (self.instruction_nodes[from], self.instruction_nodes[i]);
                             self.graph.add_edge(a, b, Edge::Variable(name.to_owned()));
                         }
@@ -379,7 +394,8 @@ impl Mount {
     /// Reads the value of a `--mount` flag (instructions/commands_runmount.go: comma-separated `key=value`).
     #[must_use]
     pub fn read(value: &str) -> Mount {
-        let mut mount = Mount { kind: "bind".into(), from: None, source: None, target: None, fields: Vec::new() };
+        let mut mount =
+            Mount { kind: "bind".into(), from: None, source: None, target: None, fields: Vec::new() };
         for field in value.split(',') {
             let (key, value) = field.split_once('=').unwrap_or((field, "true"));
             let key = key.trim().to_lowercase();

@@ -63,7 +63,9 @@ pub struct Service {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Builder {
     /// BuildKit with at least this Dockerfile frontend, `(major, minor)`.
-    BuildKit { frontend: (u32, u32) },
+    BuildKit {
+        frontend: (u32, u32),
+    },
     Classic,
     Podman,
     Kaniko,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use crate::options::{Assumption, Builder, Options};
 use crate::{
     context::Context,
     edit::{Edits, Span},
@@ -10,7 +11,6 @@ use crate::{
     knowledge::Knowledge,
     syntax::Dockerfile,
 };
-pub use crate::options::{Assumption, Builder, Options};
 
 /// A rewrite of Dockerfiles. One file of `passes/` each.
 pub trait Pass: Sync {

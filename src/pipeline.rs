@@ -139,7 +139,8 @@ pub fn plan(unit: &Unit, request: &Request) -> Plan {
                 let pass = request.passes[at];
                 let findings = found[at].get_or_insert_with(|| version.run(pass, &work.contexts));
                 let next = findings.iter().find_map(|f| {
-                    let rewrite = f.as_rewrite().filter(|r| r.level >= level && !work.is_banned(pass.meta().id, f))?;
+                    let rewrite =
+                        f.as_rewrite().filter(|r| r.level >= level && !work.is_banned(pass.meta().id, f))?;
                     Some((f.clone(), rewrite.clone()))
                 });
                 if let Some((finding, rewrite)) = next {
@@ -228,9 +229,16 @@ impl Version<'_> {
             let other = with(Some(context));
             for finding in &mut findings {
                 let edits = |f: &Finding| f.as_rewrite().map(|r| r.edits.clone());
-                if finding.as_rewrite().is_some() && !other.iter().any(|o| o.at == finding.at && edits(o) == edits(finding)) {
-                    let message = format!("the file is also built in {}, where this would not hold", context.dir());
-                    finding.refuse_instead(Reason::Conflict, message, "give each build context a Dockerfile of its own");
+                if finding.as_rewrite().is_some()
+                    && !other.iter().any(|o| o.at == finding.at && edits(o) == edits(finding))
+                {
+                    let message =
+                        format!("the file is also built in {}, where this would not hold", context.dir());
+                    finding.refuse_instead(
+                        Reason::Conflict,
+                        message,
+                        "give each build context a Dockerfile of its own",
+                    );
                 }
             }
         }
@@ -263,7 +271,14 @@ impl Work {
     }
 
     /// Applies a rewrite if it passes validation; else notes the fault and never tries it again.
-    fn try_step(&mut self, version: &Version, meta: Meta, finding: Finding, rewrite: Rewrite, round: Level) -> bool {
+    fn try_step(
+        &mut self,
+        version: &Version,
+        meta: Meta,
+        finding: Finding,
+        rewrite: Rewrite,
+        round: Level,
+    ) -> bool {
         let lines = self.input_lines(finding.at);
         let checked = self.apply(version, &rewrite);
         let (text, contexts, files) = match checked {
@@ -279,7 +294,16 @@ impl Work {
         self.origins.push(rewrite.edits.dockerfile.clone());
         let Rewrite { level, evidence, assumes, effects, edits } = rewrite;
         let level = level.min(round);
-        self.steps.push(Step { pass: meta.id, level, lines, message: finding.message, evidence, assumes, effects, edits });
+        self.steps.push(Step {
+            pass: meta.id,
+            level,
+            lines,
+            message: finding.message,
+            evidence,
+            assumes,
+            effects,
+            edits,
+        });
         true
     }
 
@@ -315,8 +339,12 @@ impl Work {
             if c.is_empty() { vec![None] } else { c.iter().cloned().map(Some).collect() }
         };
         for (old, new) in contexts_or_none(&self.contexts).iter().zip(contexts_or_none(&contexts)) {
-            let old =
-                View { file: version.file, graph: version.graph, facts: version.facts, context: old.as_deref() };
+            let old = View {
+                file: version.file,
+                graph: version.graph,
+                facts: version.facts,
+                context: old.as_deref(),
+            };
             let new = View { file: &file, graph: &graph, facts: &facts, context: new.as_deref() };
             let claim = Claim { effects: &rewrite.effects, assumes: &rewrite.assumes, level: rewrite.level };
             validate(&old, &new, claim, version.request.knowledge)?;
@@ -333,14 +361,25 @@ impl Work {
     }
 
     /// What the passes refuse on this text, and, as conflicts, what they would do and may not.
-    fn refusals(&self, passes: &[&'static dyn Pass], found: &[Option<Vec<Finding>>], _level: Level) -> Vec<Refused> {
+    fn refusals(
+        &self,
+        passes: &[&'static dyn Pass],
+        found: &[Option<Vec<Finding>>],
+        _level: Level,
+    ) -> Vec<Refused> {
         let mut out: Vec<Refused> = Vec::new();
         for (pass, findings) in passes.iter().zip(found) {
             for finding in findings.iter().flatten() {
                 if let Outcome::Refuse { reason, unlock } = &finding.outcome {
                     let lines = self.input_lines(finding.at);
                     let message = finding.message.clone();
-                    let refused = Refused { pass: pass.meta().id, lines, reason: *reason, message, unlock: unlock.clone() };
+                    let refused = Refused {
+                        pass: pass.meta().id,
+                        lines,
+                        reason: *reason,
+                        message,
+                        unlock: unlock.clone(),
+                    };
                     out.push(refused);
                 }
             }

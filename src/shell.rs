@@ -294,7 +294,10 @@ impl Redirect {
     /// Whether it may make or change the file that it names.
     #[must_use]
     pub fn writes(&self) -> bool {
-        matches!(self.kind, RedirectKind::Write | RedirectKind::Append | RedirectKind::ReadWrite | RedirectKind::Both)
+        matches!(
+            self.kind,
+            RedirectKind::Write | RedirectKind::Append | RedirectKind::ReadWrite | RedirectKind::Both
+        )
     }
 }
 

@@ -282,6 +282,17 @@ impl Dockerfile {
             _ => "\n",
         }
     }
+
+    /// Whether it puts `&&` at the start of lines more often than at their ends.
+    #[must_use]
+    pub fn leads_with_operator(&self) -> bool {
+        let lines = || self.text.split(|b| *b == b'\n');
+        let ends = |l: &[u8]| {
+            l.trim_ascii_end().strip_suffix(b"\\").is_some_and(|l| l.trim_ascii_end().ends_with(b"&&"))
+        };
+        let leading = lines().filter(|l| l.trim_ascii_start().starts_with(b"&&")).count();
+        leading > lines().filter(|l| ends(l)).count()
+    }
 }
 
 /// Parses `bytes`: never fails, loses nothing. What BuildKit would refuse is in [`Dockerfile::error`].

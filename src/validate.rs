@@ -13,10 +13,11 @@ use crate::{
     graph::{Base, Graph},
     knowledge::Knowledge,
     pass::{Assumption, Effect, Level},
-    syntax::Dockerfile,
+    syntax::{Dockerfile, Keyword},
 };
 
 mod align;
+mod joins;
 mod lower;
 mod ownership;
 mod review;
@@ -99,6 +100,11 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
     if let Some(e) = new.file.error() {
         return fault("V1", format!("line {}: {}", e.line, e.message));
     }
+    let directives =
+        |v: &View| v.file.directives.iter().map(|d| (d.name.clone(), d.value.clone())).collect::<Vec<_>>();
+    if directives(old) != directives(new) {
+        return fault("V1", "the parser directives differ");
+    }
     let globals = |v: &View| v.graph.globals().to_vec();
     if globals(old) != globals(new) {
         return fault("V1", "the ARGs before the first FROM differ");
@@ -115,8 +121,19 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
         {
             return fault("V1", format!("stage {} ({name}) starts from something else", x.index));
         }
+        if arguments(old, x) != arguments(new, y) {
+            return fault("V1", format!("stage {} ({name}) has other ARGs", x.index));
+        }
     }
     Ok(())
+}
+
+/// The ARGs of a stage, in order: `--build-arg` and its defaults are part of what a Dockerfile offers, used or not.
+fn arguments(view: &View, stage: &crate::graph::Stage) -> Vec<String> {
+    let body = view.file.instructions[stage.body.clone()].iter();
+    body.filter(|i| i.keyword == Keyword::Arg)
+        .flat_map(|i| i.args().iter().map(|a| a.value.clone()))
+        .collect()
 }
 
 fn same_base(a: &Base, b: &Base) -> bool {
@@ -149,9 +166,12 @@ fn config_is_equal(old: &View, new: &View, index: usize, claim: Claim) -> Result
 /// V2 to V4: the operations of a stage.
 fn operations_are_equal(pair: &Pair) -> Result<(), Fault> {
     let alignment = align(pair.old_ops, pair.new_ops);
+    joins::check(pair, &alignment)?;
     let effects = pair.claim.effects;
     // a user or base that is new is looked at even where every operation is as it was
-    let own = effects.iter().any(|e| matches!(e, Effect::User { stage } | Effect::Base { stage } if *stage == pair.index));
+    let own = effects
+        .iter()
+        .any(|e| matches!(e, Effect::User { stage } | Effect::Base { stage } if *stage == pair.index));
     if alignment.is_equal() && !own {
         return Ok(());
     }

@@ -1,5 +1,12 @@
 //! Tests from outside, one module for each part of the crate.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::print_stderr, reason = "tests stand outside of the program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests stand outside of the program"
+)]
+#[path = "it/support.rs"]
+mod support;
 #[path = "it/syntax.rs"]
 mod syntax;
 #[path = "it/golden.rs"]
@@ -8,3 +15,13 @@ mod golden;
 mod cli;
 #[path = "it/readme.rs"]
 mod readme;
+#[path = "it/mutants.rs"]
+mod mutants;
+#[path = "it/edits.rs"]
+mod edits;
+#[path = "it/properties.rs"]
+mod properties;
+#[path = "it/differential.rs"]
+mod differential;
+#[path = "it/tidy.rs"]
+mod tidy;

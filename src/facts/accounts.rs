@@ -34,13 +34,16 @@ pub struct Accounts {
 impl Accounts {
     pub(super) fn of_base(image: &Image) -> Accounts {
         let mut accounts = Accounts { complete: false, ..Accounts::default() };
-        let member = |name: &str, id, group, home| Member { name: name.to_owned(), id, group, home, made_at: None };
+        let member =
+            |name: &str, id, group, home| Member { name: name.to_owned(), id, group, home, made_at: None };
         for g in &image.groups {
             accounts.groups.push(member(&g.name, Some(g.gid), None, None));
         }
         for u in &image.users {
             let group = u.gid.map(Owner::Number).or_else(|| u.group.clone().map(Owner::Name));
-            if let Some(name) = &u.group && accounts.group(name).is_none() {
+            if let Some(name) = &u.group
+                && accounts.group(name).is_none()
+            {
                 accounts.groups.push(member(name, u.gid, None, None));
             }
             accounts.users.push(member(&u.name, u.uid, group, u.home.clone()));
@@ -103,11 +106,15 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
     for command in script.commands() {
         let words = || facts.argv(index, command.simple);
         let text = script.text(command.span);
-        let Some(name) = command.simple.name().map(|n| n.rsplit('/').next().unwrap_or(n).to_owned()) else { continue };
+        let Some(name) = command.simple.name().map(|n| n.rsplit('/').next().unwrap_or(n).to_owned()) else {
+            continue;
+        };
         match name.as_str() {
             "useradd" | "adduser" | "addgroup" | "groupadd" => {
                 // what runs only sometimes makes nothing that one can count on
-                if command.is_certain() && let Some(argv) = words() {
+                if command.is_certain()
+                    && let Some(argv) = words()
+                {
                     read(&name, &argv, index, &mut accounts);
                 }
             }
@@ -117,7 +124,9 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
                 accounts.users.retain(&kept);
                 accounts.groups.retain(&kept);
             }
-            _ if [&b"/etc/passwd"[..], b"/etc/group"].iter().any(|f| contains(text, f)) && writes(command.simple) => {
+            _ if [&b"/etc/passwd"[..], b"/etc/group"].iter().any(|f| contains(text, f))
+                && writes(command.simple) =>
+            {
                 accounts.forget();
             }
             _ => {}
@@ -134,9 +143,37 @@ fn writes(command: &Simple) -> bool {
 /// Options that take a value, of useradd, groupadd, adduser (Debian's and busybox's) and addgroup:
 /// man pages of shadow-utils 4.17, adduser 3.137, busybox 1.37.
 const WITH_VALUE: [&str; 31] = [
-    "-u", "--uid", "-g", "--gid", "-G", "--groups", "-d", "--home-dir", "--home", "-h", "-s", "--shell", "-c", "--comment",
-    "--gecos", "-k", "--skel", "-e", "--expiredate", "-f", "--inactive", "-b", "--base-dir", "-p", "--password", "-K", "--key",
-    "--ingroup", "--conf", "--firstuid", "-Z",
+    "-u",
+    "--uid",
+    "-g",
+    "--gid",
+    "-G",
+    "--groups",
+    "-d",
+    "--home-dir",
+    "--home",
+    "-h",
+    "-s",
+    "--shell",
+    "-c",
+    "--comment",
+    "--gecos",
+    "-k",
+    "--skel",
+    "-e",
+    "--expiredate",
+    "-f",
+    "--inactive",
+    "-b",
+    "--base-dir",
+    "-p",
+    "--password",
+    "-K",
+    "--key",
+    "--ingroup",
+    "--conf",
+    "--firstuid",
+    "-Z",
 ];
 
 fn read(command: &str, argv: &[String], index: usize, accounts: &mut Accounts) {

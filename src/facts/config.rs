@@ -108,7 +108,10 @@ impl Config {
                 self.workdir = Some(state.absolute(ins.first(), escape).map_or_else(raw, |v| v.text));
             }
             Keyword::Expose => {
-                let ports = ins.args().iter().flat_map(|a| text(&a.value).split(' ').map(str::to_owned).collect::<Vec<_>>());
+                let ports = ins
+                    .args()
+                    .iter()
+                    .flat_map(|a| text(&a.value).split(' ').map(str::to_owned).collect::<Vec<_>>());
                 self.ports.extend(ports.map(|p| if p.contains('/') { p } else { format!("{p}/tcp") }));
             }
             Keyword::Volume => self.volumes.extend(ins.args().iter().map(|a| text(&a.value))),

@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn covers_below_but_not_beside() {
-        for (dir, path, expect) in [("/a", "/a", true), ("/a", "/a/b", true), ("/a", "/ab", false), ("/", "/x", true)] {
+        for (dir, path, expect) in
+            [("/a", "/a", true), ("/a", "/a/b", true), ("/a", "/ab", false), ("/", "/x", true)]
+        {
             assert_eq!(covers(dir, path), expect, "{dir} {path}");
         }
     }

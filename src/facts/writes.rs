@@ -60,10 +60,12 @@ pub(super) fn of(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
     let none = Writes::Known(Vec::new());
     let Some(state) = facts.before(index) else { return none };
     match ins.keyword {
-        Keyword::Copy | Keyword::Add => match ins.args().last().and_then(|d| state.absolute(&d.value, facts.file().escape)) {
-            Some(dst) => Writes::Known(vec![Write { path: dst.text, below: true }]),
-            None => Writes::Anything(Vec::new()),
-        },
+        Keyword::Copy | Keyword::Add => {
+            match ins.args().last().and_then(|d| state.absolute(&d.value, facts.file().escape)) {
+                Some(dst) => Writes::Known(vec![Write { path: dst.text, below: true }]),
+                None => Writes::Anything(Vec::new()),
+            }
+        }
         Keyword::Workdir => match state.absolute(ins.first(), facts.file().escape) {
             Some(dir) => Writes::Known(vec![Write { path: dir.text, below: false }]),
             None => Writes::Anything(Vec::new()),
@@ -83,26 +85,68 @@ fn of_run(facts: &Facts, knowledge: &Knowledge, index: usize) -> Writes {
 /// Where packages install to: the folders of the Filesystem Hierarchy Standard 3.0, but for /home, and for /srv, /usr/local and
 /// /usr/src, which it leaves to the administrator.
 const SYSTEM: [&str; 19] = [
-    "/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/run", "/sbin", "/usr/bin", "/usr/games",
-    "/usr/include", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share", "/var",
+    "/bin",
+    "/boot",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/opt",
+    "/root",
+    "/run",
+    "/sbin",
+    "/usr/bin",
+    "/usr/games",
+    "/usr/include",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
 ];
 
 /// Whether a base image may have anything at or below `path`, whatever its definition names.
 pub(super) fn is_system(path: &str) -> bool {
-    let holds = ["/", "/usr", "/usr/src", "/usr/local", "/home", "/srv", "/tmp", "/mnt", "/media"].contains(&path);
+    let holds =
+        ["/", "/usr", "/usr/src", "/usr/local", "/home", "/srv", "/tmp", "/mnt", "/media"].contains(&path);
     holds || covers("/usr/local", path) || covers("/tmp", path) || SYSTEM.iter().any(|d| covers(d, path))
 }
 
 /// Folders that the Filesystem Hierarchy Standard 3.0 requires (chapters 3 to 5) and that the images of these families have.
 const REQUIRED: [&str; 22] = [
-    "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/usr/local",
-    "/usr/local/bin", "/usr/local/lib", "/usr/sbin", "/usr/share", "/var", "/var/cache", "/var/lib", "/var/log",
+    "/",
+    "/etc",
+    "/home",
+    "/media",
+    "/mnt",
+    "/opt",
+    "/root",
+    "/run",
+    "/srv",
+    "/tmp",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/local",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
 ];
 
 /// Whether an image has that folder for certain.
 pub(super) fn has_folder(image: &Image, path: &str) -> bool {
-    let full = matches!(image.family, Family::Debian | Family::Alpine | Family::Rhel | Family::Amazon | Family::Suse);
-    let named = image.workdir.as_deref().into_iter().chain(image.writes_known.iter().map(|d| d.path.as_str()));
+    let full = matches!(
+        image.family,
+        Family::Debian | Family::Alpine | Family::Rhel | Family::Amazon | Family::Suse
+    );
+    let named =
+        image.workdir.as_deref().into_iter().chain(image.writes_known.iter().map(|d| d.path.as_str()));
     full && REQUIRED.contains(&path) || named.into_iter().any(|d| covers(path, d))
 }
 
@@ -125,7 +169,9 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
             continue;
         };
         if argv[0] == "cd" {
-            cwd = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) });
+            cwd = argv.get(1).and_then(|d| {
+                if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) }
+            });
             continue;
         }
         if let Some(written) = account(&argv) {
@@ -160,13 +206,15 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
 /// of shadow-utils 4.17, adduser 3.137, busybox 1.37). None for another command, or where an option puts all of it elsewhere.
 fn account(argv: &[String]) -> Option<Vec<Write>> {
     let name = argv.first()?.rsplit('/').next()?;
-    let elsewhere = ["-b", "--base-dir", "-K", "--key", "-k", "--skel", "-R", "--root", "-P", "--prefix", "--conf"];
+    let elsewhere =
+        ["-b", "--base-dir", "-K", "--key", "-k", "--skel", "-R", "--root", "-P", "--prefix", "--conf"];
     let named = |w: &String| elsewhere.iter().any(|o| w == o || w.starts_with(&format!("{o}=")));
     if !matches!(name, "useradd" | "adduser") || argv.iter().any(named) {
         return None;
     }
     let write = |path: &str| Write { path: path.to_owned(), below: true };
-    let mut all: Vec<Write> = ["/etc", "/home", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
+    let mut all: Vec<Write> =
+        ["/etc", "/home", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
     let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
     all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
     Some(all)

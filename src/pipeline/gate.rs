@@ -72,7 +72,10 @@ fn template_mark(file: &Dockerfile) -> Option<(u32, &'static str)> {
                 let ins = &file.instructions[i];
                 let source = ins.source();
                 let starts = [&b"{{"[..], b"{%", b"<%", b"%%"].iter().any(|m| source.starts_with(m));
-                let free = matches!(ins.keyword, Keyword::Run | Keyword::Cmd | Keyword::Entrypoint | Keyword::Healthcheck | Keyword::Label);
+                let free = matches!(
+                    ins.keyword,
+                    Keyword::Run | Keyword::Cmd | Keyword::Entrypoint | Keyword::Healthcheck | Keyword::Label
+                );
                 for mark in ["{{", "{%", "<%", "%%"] {
                     let has = memchr::memmem::find(source, mark.as_bytes()).is_some();
                     if has && (starts || !free) {

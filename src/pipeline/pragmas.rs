@@ -77,7 +77,9 @@ impl Pragmas {
 
     /// Why a pass may not touch `at`.
     pub(super) fn opts_out(&self, file: &Dockerfile, at: Span, pass: &Meta) -> Option<String> {
-        let hits = |name: &str| name == "*" || name == pass.id || pass.rules.iter().any(|r| r.eq_ignore_ascii_case(name));
+        let hits = |name: &str| {
+            name == "*" || name == pass.id || pass.rules.iter().any(|r| r.eq_ignore_ascii_case(name))
+        };
         // a pragma on any instruction that the finding is about holds for it
         let meets = |span: &Span| span.start < at.end && at.start < span.end;
         let by_file = self.file.iter().find(|(n, _)| hits(n)).map(|(_, line)| *line);

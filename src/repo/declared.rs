@@ -90,7 +90,8 @@ impl Declared {
         static CACHE: OnceLock<Mutex<BTreeMap<PathBuf, Cell>>> = OnceLock::new();
         let root = real(root);
         let cell = {
-            let mut cache = CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut cache =
+                CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             cache.entry(root.clone()).or_default().clone()
         };
         // Not under the lock of the cache: other repositories need not wait for this walk.

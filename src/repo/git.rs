@@ -85,7 +85,8 @@ pub fn states(files: &[PathBuf]) -> BTreeMap<PathBuf, State> {
 pub fn tracked(root: &Path) -> Option<Arc<BTreeSet<String>>> {
     type Cache = Mutex<BTreeMap<PathBuf, Option<Arc<BTreeSet<String>>>>>;
     static CACHE: OnceLock<Cache> = OnceLock::new();
-    let mut cache = CACHE.get_or_init(Cache::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut cache =
+        CACHE.get_or_init(Cache::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     cache
         .entry(real(root))
         .or_insert_with(|| {

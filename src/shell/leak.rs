@@ -75,11 +75,18 @@ pub fn leaks(node: &Node) -> Vec<Leak> {
 #[must_use]
 pub fn leak_into(node: &Node, rest: &[u8], exported: &dyn Fn(&str) -> bool) -> Option<Leak> {
     let seen = |l: &Leak| match l {
-        Leak::LoopVariable(name) => exported(name) || mentions(rest, name.as_bytes()),
+        // a variable that is called like a builtin is left where it is: readers take it for the command
+        Leak::LoopVariable(name) => {
+            exported(name) || mentions(rest, name.as_bytes()) || STATEFUL.contains(&name.as_str())
+        }
         _ => true,
     };
     leaks(node).into_iter().find(seen)
 }
+
+/// Builtins that change the state of the shell.
+const STATEFUL: [&str; 10] =
+    ["cd", "eval", "exec", "exit", "export", "set", "source", "trap", "umask", "unset"];
 
 /// Whether `text` has `name` as a whole word.
 fn mentions(text: &[u8], name: &[u8]) -> bool {

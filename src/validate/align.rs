@@ -38,7 +38,8 @@ pub(super) fn align(old: &Stage, new: &Stage) -> Alignment {
             };
         }
     }
-    let mut out = Alignment { removed: Vec::new(), added: Vec::new(), kept: (0..head).map(|i| (i, i)).collect() };
+    let mut out =
+        Alignment { removed: Vec::new(), added: Vec::new(), kept: (0..head).map(|i| (i, i)).collect() };
     let (mut i, mut j) = (0, 0);
     while i < a || j < b {
         let equal = i < a && j < b && same(old, &old.ops[head + i], new, &new.ops[head + j]);

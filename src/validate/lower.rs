@@ -5,7 +5,7 @@ use std::fmt;
 use super::View;
 use crate::{
     facts::Form,
-    shell::{NodeKind, Script, leak_into},
+    shell::{Dialect, NodeKind, Script, background, leak_into, sets_errexit},
     syntax::{Instruction, Keyword},
 };
 
@@ -191,22 +191,31 @@ fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> 
     }
     let plain = |kind: &NodeKind| matches!(kind, NodeKind::Simple(_) | NodeKind::Pipeline { .. });
     let after = |n: &crate::shell::Node| &script.joined().text[n.span.end as usize..];
-    if init.iter().any(|n| leak_into(n, after(n), exported).is_some()) || (errexit && !list.iter().all(|n| plain(&n.kind))) {
+    let leaks = init.iter().any(|n| leak_into(n, after(n), exported).is_some());
+    // on the left of && a `set -e` within a bracket does nothing, and a job in the background lives on (semantics A.3, A.2.10)
+    let differs_alone = init.iter().any(|n| bracketed(script, n).is_some_and(is_other_alone));
+    if leaks || differs_alone || (errexit && !list.iter().all(|n| plain(&n.kind))) {
         return whole();
     }
-    list.iter().map(|node| tidy(script.text(unwrapped(script, node)))).collect()
+    list.iter().map(|node| tidy(unwrapped(script, node))).collect()
 }
 
-/// Of `{ B; }` and `( A )` without redirections, what stands within.
-fn unwrapped(script: &Script, node: &crate::shell::Node) -> crate::edit::Span {
-    let bracketed = matches!(node.kind, NodeKind::Group(_) | NodeKind::Subshell(_));
+/// Whether shell text, run by itself, may do something else than on the left of an `&&`.
+fn is_other_alone(inner: &[u8]) -> bool {
+    let inner = crate::shell::parse(&crate::syntax::Joined::of(inner), Dialect::Bash);
+    inner.error().is_some() || sets_errexit(&inner) || background(&inner).is_some()
+}
+
+/// Of `{ B; }` and `( A )` without redirections, what stands within; else the node itself.
+fn unwrapped<'a>(script: &'a Script, node: &crate::shell::Node) -> &'a [u8] {
+    bracketed(script, node).unwrap_or(script.text(node.span))
+}
+
+fn bracketed<'a>(script: &'a Script, node: &crate::shell::Node) -> Option<&'a [u8]> {
+    let is_bracket = matches!(node.kind, NodeKind::Group(_) | NodeKind::Subshell(_));
     let text = script.text(node.span);
     let closed = matches!((text.first(), text.last()), (Some(b'{'), Some(b'}')) | (Some(b'('), Some(b')')));
-    if bracketed && closed {
-        crate::edit::Span { start: node.span.start + 1, end: node.span.end - 1 }
-    } else {
-        node.span
-    }
+    (is_bracket && closed).then(|| &text[1..text.len() - 1])
 }
 
 /// Without blanks at the ends, and without a last `;`.
@@ -226,7 +235,8 @@ fn copy(view: &View, at: usize, ins: &Instruction, trail: usize) -> Copy {
         None => (String::new(), Vec::new()),
     };
     let into = dst.ends_with('/') || dst == "." || dst.ends_with("/.");
-    let from = ins.flag("from").map(|f| source_name(view, at, &expand(f.value.as_deref().unwrap_or_default())));
+    let from =
+        ins.flag("from").map(|f| source_name(view, at, &expand(f.value.as_deref().unwrap_or_default())));
     let mut flags: Vec<String> = ins
         .flags()
         .iter()
@@ -234,7 +244,9 @@ fn copy(view: &View, at: usize, ins: &Instruction, trail: usize) -> Copy {
         .map(crate::syntax::Flag::text)
         .collect();
     flags.sort();
-    flags.extend(ins.heredocs.iter().map(|d| String::from_utf8_lossy(d.content.of(view.file.text())).into_owned()));
+    flags.extend(
+        ins.heredocs.iter().map(|d| String::from_utf8_lossy(d.content.of(view.file.text())).into_owned()),
+    );
     let value = |name: &str| ins.flag(name).map(|f| expand(f.value.as_deref().unwrap_or_default()));
     let unknown = || format!("?{dst}");
     Copy {

@@ -61,12 +61,24 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
             op => return fault("V2", format!("this is no change of owner or mode: {op}")),
         }
     }
+    // a mount may hide the path; other flags a new command has only where the old one had them
+    let flags = |ops: &[&Op]| -> Vec<Vec<String>> {
+        let flags = ops.iter().filter_map(|o| if let Op::Exec(e) = o { Some(e.flags.clone()) } else { None });
+        flags.filter(|f| !f.is_empty()).collect()
+    };
+    let (had, has) = (flags(&removed), flags(&added));
+    if had.iter().chain(&has).flatten().any(|f| f.starts_with("--mount")) || has.iter().any(|f| !had.contains(f)) {
+        return fault("V2", "a change of owner or mode runs with other mounts, network or security");
+    }
     for op in &added {
         if let Op::Exec(e) = op
             && change(pair.new, e).is_some_and(|(_, c)| c.recursive)
         {
             return fault("V4", format!("a recursive change is new: {}", e.unit));
         }
+    }
+    if new_copies.iter().any(|c| c.is_add && !unpacks_nothing(pair.new, c)) {
+        return fault("V4", "ADD may unpack an archive, whose owners and modes depend on the builder");
     }
     let mut gone = Vec::new();
     for op in &removed {
@@ -84,7 +96,15 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
     }
     nothing_looks(pair, alignment, &gone)?;
+    let has = |side: &View, ops: &[&Op], attribute| {
+        ops.iter().any(|o| matches!(o, Op::Exec(e) if attribute_of(side, e) == Some(attribute)))
+    };
     for attribute in [Attribute::Owner, Attribute::Mode] {
+        let flags = |c: &Copy| if attribute == Attribute::Owner { c.owner.clone() } else { c.mode.clone() };
+        let flags_differ = old_copies.iter().zip(&new_copies).any(|(a, b)| flags(a) != flags(b));
+        if !flags_differ && !has(pair.old, &removed, attribute) && !has(pair.new, &added, attribute) {
+            continue;
+        }
         let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
         let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
         for (key, a) in &old {
@@ -263,7 +283,8 @@ fn nothing_looks(pair: &Pair, alignment: &Alignment, changes: &[Change]) -> Resu
     let place = |new: &usize| {
         alignment.kept.iter().filter(|(_, n)| n < new).map(|(old, _)| old + 1).max().unwrap_or(0)
     };
-    let first = alignment.removed.iter().copied().chain(alignment.added.iter().map(place)).min().unwrap_or(*last);
+    let first =
+        alignment.removed.iter().copied().chain(alignment.added.iter().map(place)).min().unwrap_or(*last);
     for op in &ops[first.min(*last)..*last] {
         let Op::Exec(e) = op else { continue };
         let harmless = match attribute_of(pair.old, e) {
@@ -290,7 +311,7 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     if copy.flags.iter().any(|f| f.starts_with("--link")) {
         return fault("V4", "COPY --link knows no names, and gives folders away that are there already");
     }
-    if copy.is_add && !brings_folders_only(pair.new, copy) {
+    if copy.is_add && !unpacks_nothing(pair.new, copy) {
         return fault("V4", "ADD may unpack an archive, whose owners depend on the builder");
     }
     if copy.from.is_some() {
@@ -306,7 +327,9 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     }
     let special = |mode: u32| mode & 0o6000 != 0;
     for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
-        let Some(context) = pair.new.context else { return fault("V4", "the modes of what is copied are not known") };
+        let Some(context) = pair.new.context else {
+            return fault("V4", "the modes of what is copied are not known");
+        };
         for path in context.select(source).unwrap_or_default() {
             let walk = context.walk(&path, 100_000);
             let own = context.entry(&path).filter(|e| e.kind == FileKind::File);
@@ -328,7 +351,10 @@ fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
         Class::Packages | Class::Index | Class::Cleanup => apart,
         // root may do all of these whoever the owner is
         Class::Config => {
-            let harmless = ["mkdir", "ln", "touch", "rm", "echo", "printf", "true", "useradd", "adduser", "groupadd", "addgroup"];
+            let harmless = [
+                "mkdir", "ln", "touch", "rm", "echo", "printf", "true", "useradd", "adduser", "groupadd",
+                "addgroup",
+            ];
             let root = pair.old.facts.before(exec.at).and_then(State::is_root);
             let as_root = root.unwrap_or(pair.claim.assumes.contains(&Assumption::BaseRunsAsRoot));
             as_root && harmless.contains(&argv[0].as_str())
@@ -337,12 +363,21 @@ fn is_blind(pair: &Pair, exec: &Exec, path: &str) -> bool {
     }
 }
 
-fn brings_folders_only(view: &View, copy: &Copy) -> bool {
-    let is_folder = |s: &String| {
-        matches!(s.as_str(), "." | "./" | "/")
-            || view.context.and_then(|c| c.entry(s)).is_some_and(|e| e.kind == FileKind::Dir)
+/// Whether ADD copies all its sources as they are: folders, and files that are no archives.
+fn unpacks_nothing(view: &View, copy: &Copy) -> bool {
+    let Some(context) = view.context else {
+        return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/"));
     };
-    copy.sources.iter().all(is_folder)
+    let is_plain = |s: &String| {
+        let found = context.select(s).unwrap_or_default();
+        !found.is_empty()
+            && found.iter().all(|path| match context.entry(path).map(|e| e.kind) {
+                Some(FileKind::Dir) => true,
+                Some(FileKind::File) => !context.may_be_archive(path),
+                _ => path.is_empty(),
+            })
+    };
+    copy.sources.iter().all(is_plain)
 }
 
 /// The things of a stage with their attribute at its end, by a name that both sides share.
@@ -359,11 +394,14 @@ fn simulate(
         match op {
             Op::Dir(dir) => {
                 let root = view.facts.before(dir.at).and_then(State::is_root) == Some(true);
-                sim.make_folders(&dir.path, match attribute {
-                    Attribute::Mode => "755",
-                    Attribute::Owner if root => "0:0",
-                    Attribute::Owner => "of WORKDIR",
-                });
+                sim.make_folders(
+                    &dir.path,
+                    match attribute {
+                        Attribute::Mode => "755",
+                        Attribute::Owner if root => "0:0",
+                        Attribute::Owner => "of WORKDIR",
+                    },
+                );
             }
             Op::Copy(copy) => {
                 copies += 1;
@@ -432,7 +470,8 @@ impl Simulation<'_> {
             (Some(spec), ..) => mode(spec),
         };
         let there = |path: &str| {
-            self.things.contains_key(&format!("folder {path}")) || self.view.facts.base_has_folder(self.pair.index, path)
+            self.things.contains_key(&format!("folder {path}"))
+                || self.view.facts.base_has_folder(self.pair.index, path)
         };
         let files = landings(self.view, copy, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
@@ -446,6 +485,10 @@ impl Simulation<'_> {
             Some(files) => {
                 for (file, own) in &files {
                     self.make_folders(parent(file), &folder);
+                    // the last COPY of a file is what counts
+                    self.things.retain(|key, thing| {
+                        !(key.starts_with("copy ") && !thing.below && thing.path == *file)
+                    });
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
                         let own = format!("{own:o}");
@@ -464,7 +507,11 @@ impl Simulation<'_> {
 
     fn run(&mut self, exec: &Exec, n: usize) {
         let writes = self.view.facts.unit_writes(exec.at, &exec.unit);
-        for write in writes.known() {
+        let made = folders_made(self.view, exec);
+        for path in &made {
+            self.make_folders(path, "of a command");
+        }
+        for write in writes.known().iter().filter(|w| w.below || !made.contains(&w.path)) {
             self.make_folders(parent(&write.path), "of a command");
             self.add(
                 &format!("command {n} at {}", write.path),
@@ -492,7 +539,8 @@ impl Simulation<'_> {
                 let reaches = thing.anywhere
                     || covers(path, &thing.path) && (change.recursive || path == &thing.path)
                     || thing.below && covers(&thing.path, path);
-                let hidden = (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
+                let hidden =
+                    (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
                 if !reaches || hidden {
                     continue;
                 }
@@ -533,6 +581,33 @@ fn merged(old: &str, new: &str) -> String {
         }
         _ => new.to_owned(),
     }
+}
+
+/// Folders that a `mkdir` of a unit makes, if it runs whenever the unit succeeds.
+fn folders_made(view: &View, exec: &Exec) -> Vec<String> {
+    let shell = view.facts.run(exec.at).and_then(|r| r.shell);
+    let (Some(shell), Some(state)) = (shell, view.facts.before(exec.at)) else { return Vec::new() };
+    let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), shell.dialect);
+    let mut out = Vec::new();
+    for command in script.commands() {
+        match command.simple.name() {
+            Some("cd") => break,
+            Some("mkdir") if command.is_certain() => {
+                let words = view.facts.argv_in(&script, exec.at, command.simple).unwrap_or_default();
+                // `-m 700` has a value, and so is no list of folders alone
+                let plain = words.iter().skip(1).filter(|w| !w.contains(['*', '?', '[', '{', '~']));
+                if words.iter().any(|w| w.starts_with('-') && w.contains('m')) {
+                    continue;
+                }
+                let paths = plain.filter(|w| !w.starts_with('-'));
+                out.extend(paths.filter_map(|p| {
+                    if p.starts_with('/') { Some(join("/", p)) } else { Some(join(state.cwd.as_deref()?, p)) }
+                }));
+            }
+            _ => {}
+        }
+    }
+    out
 }
 
 /// The mode `old` after `chmod new` under root's umask 022 (POSIX.1-2024, chmod); None for what is not translated.

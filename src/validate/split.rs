@@ -36,7 +36,8 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     for j in fresh {
         match &new[j] {
             Op::Copy(copy) => parts.push((j, copy)),
-            Op::Exec(exec) if declares(pair, |e| matches!(e, Effect::CommandAdded { command } if *command == exec.unit)) => {
+            // a command that is declared once is new once
+            Op::Exec(exec) if early.iter().filter(|(_, e)| *e == exec).count() < times_added(pair, exec) => {
                 early.push((j, exec));
             }
             op => return fault("V2", format!("this is new: {op}")),
@@ -59,8 +60,9 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     side.ignores_are_harmless()
 }
 
-fn declares(pair: &Pair, f: impl Fn(&Effect) -> bool) -> bool {
-    pair.claim.effects.iter().any(f)
+fn times_added(pair: &Pair, exec: &Exec) -> usize {
+    let is_it = |e: &&Effect| matches!(e, Effect::CommandAdded { command } if *command == exec.unit);
+    pair.claim.effects.iter().filter(is_it).count()
 }
 
 struct Side<'a> {
@@ -73,14 +75,17 @@ struct Side<'a> {
 impl Side<'_> {
     /// V4: a new COPY brings what a later one brings too, to the same place and with the same owner and mode.
     fn is_part(&self, at: usize, part: &Copy) -> Result<(), Fault> {
-        let later = self.pair.new_ops.ops[at + 1..].iter().filter_map(|o| if let Op::Copy(c) = o { Some(c) } else { None });
+        let later = self.pair.new_ops.ops[at + 1..]
+            .iter()
+            .filter_map(|o| if let Op::Copy(c) = o { Some(c) } else { None });
         for source in &part.sources {
             let Some(lands) = self.landing(part, source) else {
                 return fault("V4", format!("{source} is not in the build context, or is a pattern"));
             };
             let covered = later.clone().any(|c| {
                 (&c.from, &c.owner, &c.mode, &c.flags) == (&None, &part.owner, &part.mode, &part.flags)
-                    && folder(self.context, c).is_some_and(|f| through(&f, &c.dst, source).as_deref() == Some(&lands))
+                    && folder(self.context, c)
+                        .is_some_and(|f| through(&f, &c.dst, source).as_deref() == Some(&lands))
             });
             if part.from.is_some() || !covered {
                 return fault("V4", format!("no later COPY brings {source} to {lands} in the same way"));
@@ -103,14 +108,22 @@ impl Side<'_> {
     /// An early command is the one that the catalogue has for an install further down.
     fn is_early(&self, at: usize, exec: &Exec) -> Result<(), Fault> {
         let broad = self.pair.new_ops.ops[at + 1..].iter().find_map(|o| self.as_broad(o));
-        let Some((_, source, target)) = broad else { return fault("V2", format!("no COPY follows the early {}", exec.unit)) };
-        let later = self.pair.new_ops.ops[at + 1..].iter().filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
+        let Some((_, source, target)) = broad else {
+            return fault("V2", format!("no COPY follows the early {}", exec.unit));
+        };
+        let later = self.pair.new_ops.ops[at + 1..]
+            .iter()
+            .filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
         for install in later {
             let Ok(needs) = self.needs(install, &source, &target) else { continue };
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
-                let state = |e: &Exec| (self.pair.new_ops.trail(&Op::Exec(e.clone())).join("\n"), e.flags.clone());
+                let state =
+                    |e: &Exec| (self.pair.new_ops.trail(&Op::Exec(e.clone())).join("\n"), e.flags.clone());
                 if state(exec) != state(install) {
-                    return fault("V3", format!("`{}` runs under another state than `{}`", exec.unit, install.unit));
+                    return fault(
+                        "V3",
+                        format!("`{}` runs under another state than `{}`", exec.unit, install.unit),
+                    );
                 }
                 for n in &needs {
                     self.has_manifests(n, &source, &target, at)?;
@@ -131,17 +144,33 @@ impl Side<'_> {
                 // a folder that a COPY made stays as it is, so one of the new COPYs must make it
                 let made = self.parts.iter().any(|(j, p)| *j < place && covers(&dir.path, &p.dst));
                 let apart = !covers(&target, &dir.path) && !covers(&dir.path, &target);
-                if made || apart { Ok(()) } else { fault("V4", format!("WORKDIR {} would make what COPY made", dir.path)) }
+                if made || apart {
+                    Ok(())
+                } else {
+                    fault("V4", format!("WORKDIR {} would make what COPY made", dir.path))
+                }
             }
             Op::Copy(c) => fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst)),
             Op::Exec(exec) if self.is_blind(exec, &target) => Ok(()),
             Op::Exec(exec) => {
                 let needs = self.needs(exec, &source, &target)?;
                 for n in &needs {
+                    if n.early.is_some() {
+                        return fault(
+                            "V3",
+                            format!(
+                                "`{}` reads the sources: only a part of it may run before them",
+                                exec.unit
+                            ),
+                        );
+                    }
                     self.has_manifests(n, &source, &target, place)?;
                     if let Err(found) = overlay(n, self.context, "") {
                         let lines = found.missing_ignore_lines.join(", ");
-                        return fault("V4", format!("the COPY may lay {lines} over what `{}` wrote", exec.unit));
+                        return fault(
+                            "V4",
+                            format!("the COPY may lay {lines} over what `{}` wrote", exec.unit),
+                        );
                     }
                 }
                 self.level_fits(&needs)
@@ -182,20 +211,30 @@ impl Side<'_> {
                 None => return opaque(),
             }
         };
-        let known = |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
+        let known =
+            |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
         let env: Vec<(String, String)> = state.variables.iter().filter_map(known).collect();
         let mut out = Vec::new();
         for argv in argvs {
             if argv[0] == "cd" {
-                cwd = argv.get(1).and_then(|d| if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) });
+                cwd = argv.get(1).and_then(|d| {
+                    if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) }
+                });
                 continue;
             }
             match Ecosystems::builtin().recognize(&argv) {
                 Recognized::Install(install) => {
                     let Some(cwd) = cwd.as_deref() else { return opaque() };
-                    match needs_at(&install, self.context, &Place::new(source, target, cwd, &env), Ecosystems::builtin()) {
+                    match needs_at(
+                        &install,
+                        self.context,
+                        &Place::new(source, target, cwd, &env),
+                        Ecosystems::builtin(),
+                    ) {
                         Ok(needs) => out.push(needs),
-                        Err(refusal) => return fault("V3", format!("`{}`: {}", install.command, refusal.message)),
+                        Err(refusal) => {
+                            return fault("V3", format!("`{}`: {}", install.command, refusal.message));
+                        }
                     }
                 }
                 _ if self.blind_command(&argv, cwd.as_deref(), target) => {}
@@ -214,7 +253,9 @@ impl Side<'_> {
                     let s = s.trim_start_matches("./").trim_end_matches('/');
                     let landing = self.landing(part, s);
                     (s == file && landing == lands)
-                        || file.strip_prefix(&format!("{s}/")).is_some_and(|rest| landing.map(|l| join(&l, rest)) == lands)
+                        || file
+                            .strip_prefix(&format!("{s}/"))
+                            .is_some_and(|rest| landing.map(|l| join(&l, rest)) == lands)
                 })
             });
             if !brought {
@@ -242,7 +283,10 @@ impl Side<'_> {
 
     fn blind_command(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
         let known = self.pair.knowledge.command(argv);
-        let by_name = argv.iter().skip(1).all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'));
+        let by_name = argv
+            .iter()
+            .skip(1)
+            .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'));
         let apart = |paths: &Paths| match paths {
             Paths::None => true,
             Paths::Everything => false,
@@ -267,7 +311,9 @@ impl Side<'_> {
     /// A new line of the ignore file changes what every COPY brings: at safe it may only leave out what is not there, or what the
     /// install deletes first.
     fn ignores_are_harmless(&self) -> Result<(), Fault> {
-        let Some(before) = self.pair.old.context.filter(|_| self.pair.claim.level == Level::Safe) else { return Ok(()) };
+        let Some(before) = self.pair.old.context.filter(|_| self.pair.claim.level == Level::Safe) else {
+            return Ok(());
+        };
         for effect in self.pair.claim.effects {
             if let Effect::ContextNarrowed { line } = effect {
                 let path = line.trim_start_matches("**/");

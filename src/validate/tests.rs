@@ -14,8 +14,16 @@ use crate::{
 };
 
 /// Validates `after` against `before` under `effects`. `expect` is `ok`, or a part of the fault.
-fn check_with(files: &[(&str, u32)], before: &str, after: &str, effects: &[Effect], assumes: &[Assumption], expect: &str) {
-    let files: BTreeMap<_, _> = files.iter().map(|(p, mode)| ((*p).to_owned(), (b"x".to_vec(), *mode))).collect();
+fn check_with(
+    files: &[(&str, u32)],
+    before: &str,
+    after: &str,
+    effects: &[Effect],
+    assumes: &[Assumption],
+    expect: &str,
+) {
+    let files: BTreeMap<_, _> =
+        files.iter().map(|(p, mode)| ((*p).to_owned(), (b"x".to_vec(), *mode))).collect();
     let context = Context::new(Arc::new(Memory { files }), ".".into(), Origin::Memory, "Dockerfile");
     let options = Options::default();
     let (old, new) = (syntax::parse(before.as_bytes()), syntax::parse(after.as_bytes()));
@@ -30,7 +38,10 @@ fn check_with(files: &[(&str, u32)], before: &str, after: &str, effects: &[Effec
         Ok(()) => "ok".to_owned(),
         Err(fault) => fault.to_string(),
     };
-    assert!(said == expect || expect != "ok" && said.contains(expect), "{before}\n{after}\nexpected {expect}, got {said}");
+    assert!(
+        said == expect || expect != "ok" && said.contains(expect),
+        "{before}\n{after}\nexpected {expect}, got {said}"
+    );
 }
 
 fn check(before: &str, after: &str, effects: &[Effect], expect: &str) {
@@ -78,10 +89,22 @@ fn owners_that_moved_pass() {
 fn owners_that_differ_are_caught() {
     for (before, after, expect) in [
         // without the residual
-        ("WORKDIR /app\nCOPY . .\nRUN chown -R node:node /app\n", "WORKDIR /app\nCOPY --chown=node:node . .\n", "V4: the owner of /app"),
-        ("COPY . /app\nRUN mkdir /app/x\nRUN chown -R node:node /app\n", "COPY --chown=node:node . /app\nRUN mkdir /app/x\n", "V4: the owner of /app/x"),
+        (
+            "WORKDIR /app\nCOPY . .\nRUN chown -R node:node /app\n",
+            "WORKDIR /app\nCOPY --chown=node:node . .\n",
+            "V4: the owner of /app",
+        ),
+        (
+            "COPY . /app\nRUN mkdir /app/x\nRUN chown -R node:node /app\n",
+            "COPY --chown=node:node . /app\nRUN mkdir /app/x\n",
+            "V4: the owner of /app/x",
+        ),
         // of a sibling
-        ("COPY a b /srv/\nRUN chown node:node /srv/a\n", "COPY --chown=node:node a b /srv/\n", "V4: the owner of /srv/b"),
+        (
+            "COPY a b /srv/\nRUN chown node:node /srv/a\n",
+            "COPY --chown=node:node a b /srv/\n",
+            "V4: the owner of /srv/b",
+        ),
         // a name that is not there yet
         (
             "COPY . /app\nRUN useradd -M app\nRUN chown -R app:app /app\n",
@@ -93,33 +116,77 @@ fn owners_that_differ_are_caught() {
             "WORKDIR /app\nRUN chown app:app /app\nRUN useradd -M app\nCOPY --chown=app:app . .\n",
             "V4: the owner of /app",
         ),
-        ("COPY . /app\nRUN chown -R nosuch:nosuch /app\n", "COPY --chown=nosuch:nosuch . /app\n", "may not exist"),
+        (
+            "COPY . /app\nRUN chown -R nosuch:nosuch /app\n",
+            "COPY --chown=nosuch:nosuch . /app\n",
+            "may not exist",
+        ),
         // what the base or a command has there
-        ("COPY . /usr/share\nRUN chown -R node:node /usr/share\n", "COPY --chown=node:node . /usr/share\n", "V4: the owner of / (the base image)"),
-        ("WORKDIR /app\nRUN npm ci\nCOPY . .\nRUN chown -R node:node /app\n", "WORKDIR /app\nRUN chown node:node /app\nRUN npm ci\nCOPY --chown=node:node . .\n", "V"),
+        (
+            "COPY . /usr/share\nRUN chown -R node:node /usr/share\n",
+            "COPY --chown=node:node . /usr/share\n",
+            "V4: the owner of / (the base image)",
+        ),
+        (
+            "WORKDIR /app\nRUN npm ci\nCOPY . .\nRUN chown -R node:node /app\n",
+            "WORKDIR /app\nRUN chown node:node /app\nRUN npm ci\nCOPY --chown=node:node . .\n",
+            "V",
+        ),
         // somebody looks
-        ("COPY . /app\nRUN ls -l /app\nRUN chown -R node:node /app\n", "COPY --chown=node:node . /app\nRUN ls -l /app\n", "V3: this stands between"),
+        (
+            "COPY . /app\nRUN ls -l /app\nRUN chown -R node:node /app\n",
+            "COPY --chown=node:node . /app\nRUN ls -l /app\n",
+            "V3: this stands between",
+        ),
         // the wrong COPY, group or user
         (
             "COPY a /app/\nCOPY b /data/\nRUN chown -R node:node /app\n",
             "COPY a /app/\nCOPY --chown=node:node b /data/\n",
             "V4: the owner of",
         ),
-        ("COPY . /app\nRUN chown -R node:node /app\n", "COPY --chown=node:0 . /app\n", "V4: the owner of /app"),
+        (
+            "COPY . /app\nRUN chown -R node:node /app\n",
+            "COPY --chown=node:0 . /app\n",
+            "V4: the owner of /app",
+        ),
         ("COPY . /app\nRUN chown -R node /app\n", "COPY --chown=node . /app\n", "V4: the owner of /app"),
         ("COPY . /app\nRUN chown -R node:node /app\n", "COPY . /app\n", "V4: the owner of /app"),
         // a part that is kept from the source
-        ("FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x /out /app\nRUN chown -R node /app\n", "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x --chown=node:0 /out /app\n", "V4: the owner of /app"),
+        (
+            "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x /out /app\nRUN chown -R node /app\n",
+            "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x --chown=node:0 /out /app\n",
+            "V4: the owner of /app",
+        ),
         // folders on the way
-        ("COPY . /data/app\nRUN chown -R node:node /data/app\n", "COPY --chown=node:node . /data/app\n", "V4: the owner of /data"),
+        (
+            "COPY . /data/app\nRUN chown -R node:node /data/app\n",
+            "COPY --chown=node:node . /data/app\n",
+            "V4: the owner of /data",
+        ),
         // forms that the builder treats in another way
-        ("COPY --link . /app\nRUN chown -R 1000:1000 /app\n", "COPY --link --chown=1000:1000 . /app\n", "--link"),
-        ("ADD a /app/\nRUN chown -R node:node /app\n", "ADD --chown=node:node a /app/\n", "archive"),
-        ("FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x /usr/bin/ping /usr/bin/ping\nRUN chown -R node:node /usr/bin/ping\n", "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x --chown=node:node /usr/bin/ping /usr/bin/ping\n", "suid"),
+        (
+            "COPY --link . /app\nRUN chown -R 1000:1000 /app\n",
+            "COPY --link --chown=1000:1000 . /app\n",
+            "--link",
+        ),
+        (
+            "ADD https://example.com/x /app/\nRUN chown -R node:node /app\n",
+            "ADD --chown=node:node https://example.com/x /app/\n",
+            "archive",
+        ),
+        (
+            "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x /usr/bin/ping /usr/bin/ping\nRUN chown -R node:node /usr/bin/ping\n",
+            "FROM node:22 AS x\nRUN ls\nFROM node:22\nCOPY --from=x --chown=node:node /usr/bin/ping /usr/bin/ping\n",
+            "suid",
+        ),
         // more than the owner
         ("COPY . /app\nRUN chown -R node:node /app\n", "COPY --chown=node:node . /opt\n", "V2"),
         ("COPY . /app\nRUN chown -R node:node /app && ls\n", "COPY --chown=node:node . /app\n", "V2"),
-        ("COPY . /app\nRUN chown -R node:node /app\n", "COPY . /app\nRUN chown -R node:node /app /data\n", "V4"),
+        (
+            "COPY . /app\nRUN chown -R node:node /app\n",
+            "COPY . /app\nRUN chown -R node:node /app /data\n",
+            "V4",
+        ),
     ] {
         owner(before, after, expect);
     }
@@ -153,11 +220,23 @@ fn modes_that_moved_pass() {
 #[test]
 fn modes_that_differ_are_caught() {
     for (before, after, expect) in [
-        ("COPY run.sh /srv/run.sh\nRUN chmod 755 /srv/run.sh\n", "COPY --chmod=700 run.sh /srv/run.sh\n", "V4: the mode"),
+        (
+            "COPY run.sh /srv/run.sh\nRUN chmod 755 /srv/run.sh\n",
+            "COPY --chmod=700 run.sh /srv/run.sh\n",
+            "V4: the mode",
+        ),
         ("COPY run.sh /srv/run.sh\nRUN chmod +x /srv/run.sh\n", "COPY run.sh /srv/run.sh\n", "V4: the mode"),
         ("COPY a b /srv/\nRUN chmod 600 /srv/a\n", "COPY --chmod=600 a b /srv/\n", "V4: the mode of /srv/b"),
-        ("COPY run.sh /data/run.sh\nRUN chmod 644 /data/run.sh\n", "COPY --chmod=644 run.sh /data/run.sh\n", "V4: the mode of /data"),
-        ("COPY run.sh /srv/run.sh\nRUN cat /srv/run.sh\nRUN chmod 755 /srv/run.sh\n", "COPY --chmod=755 run.sh /srv/run.sh\nRUN cat /srv/run.sh\n", "V3"),
+        (
+            "COPY run.sh /data/run.sh\nRUN chmod 644 /data/run.sh\n",
+            "COPY --chmod=644 run.sh /data/run.sh\n",
+            "V4: the mode of /data",
+        ),
+        (
+            "COPY run.sh /srv/run.sh\nRUN cat /srv/run.sh\nRUN chmod 755 /srv/run.sh\n",
+            "COPY --chmod=755 run.sh /srv/run.sh\nRUN cat /srv/run.sh\n",
+            "V3",
+        ),
         ("COPY src /app\nRUN chmod -R 755 /app\n", "COPY --chmod=755 src /app\n", "V4"),
     ] {
         mode(before, after, expect);

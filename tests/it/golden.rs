@@ -45,7 +45,11 @@ fn run(case: &Path, update: bool) -> Option<String> {
     let passes: Vec<&'static dyn Pass> =
         ordered(PASSES).into_iter().filter(|p| name == "pipeline" || p.meta().id == name).collect();
     assert!(!passes.is_empty(), "{name} is no pass");
-    let text = before.get("Dockerfile").unwrap_or_else(|| panic!("{} has no before/Dockerfile", case.display())).0.clone();
+    let text = before
+        .get("Dockerfile")
+        .unwrap_or_else(|| panic!("{} has no before/Dockerfile", case.display()))
+        .0
+        .clone();
     let request = Request { level: Level::Review, passes: &passes, knowledge: Knowledge::builtin() };
     let unit = |text: Vec<u8>, ignore: Option<&[u8]>| {
         let mut files = before.clone();
@@ -80,14 +84,17 @@ fn run(case: &Path, update: bool) -> Option<String> {
         fs::write(case.join("report"), &report).unwrap();
         return None;
     }
-    let expected: BTreeMap<String, Vec<u8>> = files(&case.join("after")).into_iter().map(|(p, (b, _))| (p, b)).collect();
+    let expected: BTreeMap<String, Vec<u8>> =
+        files(&case.join("after")).into_iter().map(|(p, (b, _))| (p, b)).collect();
     let mut out = String::new();
     let said = fs::read_to_string(case.join("report")).unwrap_or_default();
     if said != report {
         let _ = writeln!(out, "report, expected:\n{said}\nand got:\n{report}");
     }
     for path in expected.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
-        let show = |m: &BTreeMap<String, Vec<u8>>| m.get(path).map_or("(unchanged)".into(), |b| String::from_utf8_lossy(b).into_owned());
+        let show = |m: &BTreeMap<String, Vec<u8>>| {
+            m.get(path).map_or("(unchanged)".into(), |b| String::from_utf8_lossy(b).into_owned())
+        };
         if expected.get(path) != after.get(path) {
             let _ = writeln!(out, "{path}, expected:\n{}\nand got:\n{}", show(&expected), show(&after));
         }
@@ -97,21 +104,24 @@ fn run(case: &Path, update: bool) -> Option<String> {
 
 /// `options` of a case, a line each: `builder = classic`, `target = x`, `build-arg = K=V`, `settings = {"add-user": {}}`,
 /// `base-of = FILE`; and of a service that runs it `volume = A:B`, `run-as-non-root = true`.
-fn options(case: &Path) -> Options {
+pub fn options(case: &Path) -> Options {
     let mut options = Options::default();
     for line in fs::read_to_string(case.join("options")).unwrap_or_default().lines() {
         match line.split_once(" = ").unwrap_or((line, "")) {
             ("builder", "classic") => options.builder = dfopt::options::Builder::Classic,
             ("builder", version) => {
                 let (a, b) = version.split_once('.').unwrap_or_else(|| panic!("{line}"));
-                options.builder = dfopt::options::Builder::BuildKit { frontend: (a.parse().unwrap(), b.parse().unwrap()) };
+                options.builder =
+                    dfopt::options::Builder::BuildKit { frontend: (a.parse().unwrap(), b.parse().unwrap()) };
             }
             ("target", name) => options.targets.push(name.into()),
             ("build-arg", pair) => {
                 let (k, v) = pair.split_once('=').unwrap_or_else(|| panic!("{line}"));
                 options.build_args.push((k.into(), v.into()));
             }
-            ("settings", json) => options.settings = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line}: {e}")),
+            ("settings", json) => {
+                options.settings = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line}: {e}"))
+            }
             ("base-of", file) => options.deployment.used_as_base_by.push(file.into()),
             ("volume", v) => service(&mut options).volumes.push(v.into()),
             ("run-as-non-root", _) => service(&mut options).run_as_non_root = true,
@@ -124,7 +134,10 @@ fn options(case: &Path) -> Options {
 /// The one service that a case describes.
 fn service(options: &mut Options) -> &mut dfopt::options::Service {
     if options.deployment.services.is_empty() {
-        options.deployment.services.push(dfopt::options::Service { by: "compose.yaml:3".into(), ..Default::default() });
+        options
+            .deployment
+            .services
+            .push(dfopt::options::Service { by: "compose.yaml:3".into(), ..Default::default() });
     }
     options.deployment.services.last_mut().unwrap()
 }
@@ -144,7 +157,12 @@ fn report(plan: &Plan) -> String {
         assumes.iter().for_each(|a| writeln!(out, "  assumes: {}", a.text()).unwrap());
     }
     for r in &plan.refused {
-        writeln!(out, "refuse {}-{} {} {}: {}\n  unlock: {}", r.lines.0, r.lines.1, r.pass, r.reason, r.message, r.unlock).unwrap();
+        writeln!(
+            out,
+            "refuse {}-{} {} {}: {}\n  unlock: {}",
+            r.lines.0, r.lines.1, r.pass, r.reason, r.message, r.unlock
+        )
+        .unwrap();
     }
     for f in &plan.faults {
         writeln!(out, "FAULT {}-{} {} {}: {}", f.lines.0, f.lines.1, f.pass, f.rule, f.message).unwrap();
@@ -152,15 +170,16 @@ fn report(plan: &Plan) -> String {
     out
 }
 
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> =
-        fs::read_dir(path).map(|d| d.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect()).unwrap_or_default();
+pub fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = fs::read_dir(path)
+        .map(|d| d.map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect())
+        .unwrap_or_default();
     out.sort();
     out
 }
 
 /// Every file below `root`: its bytes and mode.
-fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
+pub fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
     use std::os::unix::fs::PermissionsExt;
     let mut out = BTreeMap::new();
     let mut open = vec![root.to_path_buf()];

@@ -3,12 +3,7 @@
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
-use dfopt::{
-    options::Assumption,
-    pass::Reason,
-    passes::PASSES,
-    pipeline::ordered,
-};
+use dfopt::{options::Assumption, pass::Reason, passes::PASSES, pipeline::ordered};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -1,19 +1,10 @@
 //! The parser against what BuildKit's own parser makes of the same files.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
+use super::support::shared;
 use dfopt::syntax::{Dockerfile, Flag, Instruction, Keyword, parse};
 use serde_json::{Map, Value, json};
-
-/// The folder of corpora: `DFOPT_SHARED`, or `shared` beside this crate. It is no part of the crate.
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let dir = env::var_os("DFOPT_SHARED").map_or(beside, PathBuf::from);
-    dir.is_dir().then_some(dir)
-}
 
 /// What the parser makes of a file, in the form of the corpus's `expected.json`.
 fn reading(file: &Dockerfile) -> Value {

@@ -175,7 +175,12 @@ mod tests {
             (Facts::derive(&a, &ga, knowledge, &options), Facts::derive(&b, &gb, knowledge, &options));
         let old_view = View { file: &a, graph: &ga, facts: &fa, context: None };
         let new_view = View { file: &b, graph: &gb, facts: &fb, context: None };
-        let result = validate(&old_view, &new_view, Claim { effects, assumes: &[], level: crate::pass::Level::Review }, knowledge);
+        let result = validate(
+            &old_view,
+            &new_view,
+            Claim { effects, assumes: &[], level: crate::pass::Level::Review },
+            knowledge,
+        );
         match (expect, result) {
             (None, result) => assert_eq!(result, Ok(()), "{new}"),
             (Some(text), Ok(())) => panic!("no fault, expected {text}:\n{new}"),

@@ -55,7 +55,8 @@ fn judge(before: &str, after: &str, effects: &[Effect]) -> Result<(), String> {
     let new_facts = Facts::derive(&new, &new_graph, knowledge, &options);
     let a = View { file: &old, graph: &old_graph, facts: &old_facts, context: None };
     let b = View { file: &new, graph: &new_graph, facts: &new_facts, context: None };
-    validate(&a, &b, Claim { effects, assumes: &[], level: crate::pass::Level::Review }, knowledge).map_err(|f| f.to_string())
+    validate(&a, &b, Claim { effects, assumes: &[], level: crate::pass::Level::Review }, knowledge)
+        .map_err(|f| f.to_string())
 }
 
 /// `after` with one text replaced must be refused, with a message that has `word`.

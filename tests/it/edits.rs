@@ -1,0 +1,241 @@
+//! Random edits of correct output: the validator must reject each, unless the edited file says the same as the original.
+//!
+//! That it says the same is argued without the validator, by [`reading`]: what BuildKit would be given, with only those differences
+//! taken out that cannot matter. So each reason why an edit may pass stands there.
+
+use super::support::{Case, Dice, Said, cases, check, context};
+use std::collections::BTreeMap;
+
+use dfopt::{
+    pass::{Effect, Level},
+    pipeline::Plan,
+    syntax::{Instruction, Keyword, parse},
+};
+
+/// Of each case: a new case does not change the edits of the others.
+const EDITS: usize = 8;
+const SEED: u64 = 20_261_125;
+
+#[test]
+fn random_edits_are_caught() {
+    let cases: Vec<(Case, Plan)> = cases()
+        .into_iter()
+        // what changes on purpose has a claim that admits more than one result
+        .filter(|c| {
+            matches!(c.pass.as_str(), "merge-runs" | "split-dependency-copy" | "fold-chown" | "fold-chmod")
+        })
+        .map(|c| {
+            let plan = c.plan(c.text(), &[], Level::Review);
+            (c, plan)
+        })
+        .filter(|(_, p)| p.skipped.is_none())
+        .collect();
+    let mut dice: BTreeMap<&str, Dice> = BTreeMap::new();
+    let (mut caught, mut equal, mut passed) = (0, 0, Vec::new());
+    for (case, plan) in cases.iter().flat_map(|c| std::iter::repeat_n(c, EDITS)) {
+        let seed = case.name.bytes().fold(SEED, |n, b| n.wrapping_mul(31).wrapping_add(u64::from(b)));
+        let dice = dice.entry(&case.name).or_insert_with(|| Dice::new(seed));
+        let edited = edit(&plan.after, dice);
+        if edited == plan.after {
+            continue;
+        }
+        let effects: Vec<Effect> = plan.steps.iter().flat_map(|s| s.effects.clone()).collect();
+        let level = plan.steps.iter().map(|s| s.level).min().unwrap_or(Level::Safe);
+        let old = (case.before.len() > 1).then(|| context(case.before.clone()));
+        let mut files = case.before.clone();
+        files.extend(plan.files.iter().map(|(p, b)| (p.clone(), (b.clone(), 0o644))));
+        let new = old.is_some().then(|| context(files));
+        let said = Said { effects: &effects, level };
+        match check((case.text(), old.as_ref()), (&edited, new.as_ref()), &said, &case.options) {
+            Err(_) => caught += 1,
+            Ok(()) if [&plan.after, &plan.before].iter().any(|t| reading(t) == reading(&edited)) => {
+                equal += 1
+            }
+            Ok(()) => passed.push(format!("{}:\n{}", case.name, String::from_utf8_lossy(&edited))),
+        }
+    }
+    eprintln!("{caught} edits caught, {equal} shown to be equal");
+    assert!(passed.is_empty(), "{} edits pass\n\n{}", passed.len(), passed.join("\n"));
+    assert!(caught >= 200 && caught > equal, "{caught} of {} edits were caught", cases.len() * EDITS);
+}
+
+/// One change of a line, a word or a character.
+fn edit(text: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text).into_owned();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let at = dice.below(lines.len());
+    let line = lines[at].clone();
+    let words: Vec<&str> = line.split(' ').collect();
+    let word = dice.below(words.len());
+    let other = dice.below(lines.len());
+    match dice.below(12) {
+        0 => drop(lines.remove(at)),
+        1 => lines.swap(at, other),
+        2 => lines.insert(at, line),
+        3 => {
+            let left = words.iter().enumerate().filter(|(i, _)| *i != word).map(|(_, w)| *w);
+            lines[at] = left.collect::<Vec<_>>().join(" ");
+        }
+        4 => {
+            let mut words = words;
+            words.insert(word, words[word]);
+            lines[at] = words.join(" ");
+        }
+        5 => {
+            // another letter in the place of one
+            let from = dice.below(line.len());
+            let new = b"axz-/.;&|#'\"$ \\"[dice.below(15)] as char;
+            lines[at] = line.chars().enumerate().map(|(i, c)| if i == from { new } else { c }).collect();
+        }
+        6 => lines[at] = line.trim_end_matches('\\').to_owned(),
+        7 => lines[at].push_str(" \\"),
+        8 if at + 1 < lines.len() => {
+            let next = lines.remove(at + 1);
+            let body = next.split_once(' ').map_or(next.as_str(), |(_, b)| b);
+            lines[at] = format!("{line} && {body}");
+        }
+        9 => {
+            let (old, new) =
+                [(" && ", " ; "), (" && ", " || "), ("--", "--x"), ("=", "=x"), ("{ ", ""), ("( ", "{ ")]
+                    [dice.below(6)];
+            lines[at] = line.replacen(old, new, 1);
+        }
+        10 => {
+            let flags = [
+                "--mount=type=cache,target=/x ",
+                "--network=none ",
+                "--chown=1:1 ",
+                "--chmod=700 ",
+                "--link ",
+            ];
+            let flag = flags[dice.below(flags.len())];
+            lines[at] = line.replacen(' ', &format!(" {flag}"), 1);
+        }
+        _ => {
+            let new = [
+                "USER app",
+                "ENV A=b",
+                "WORKDIR /other",
+                "RUN more",
+                "COPY . /",
+                "# a comment",
+                "",
+                "ARG Z",
+                "LABEL a=b",
+                "CMD [\"z\"]",
+            ];
+            lines.insert(at, new[dice.below(new.len())].to_owned());
+        }
+    }
+    lines.join("\n").into_bytes()
+}
+
+/// What a file says: its directives and its instructions, one after the other, with all that may differ without a
+/// difference for the image taken out.
+fn reading(text: &[u8]) -> Vec<String> {
+    let file = parse(text);
+    let mut out: Vec<String> = file.directives.iter().map(|d| format!("# {}={}", d.name, d.value)).collect();
+    out.extend(file.error().map(|e| e.message.clone()));
+    let mut stage = 0;
+    for ins in &file.instructions {
+        stage += usize::from(ins.keyword == Keyword::From);
+        let said = says(ins, text);
+        match said.strip_prefix("RUN [] ").and_then(|s| s.strip_suffix(" []")).and_then(plain_list) {
+            Some(list) => out.extend(list.into_iter().map(|c| format!("{stage} RUN [] {c} []"))),
+            None => out.push(format!("{stage} {said}")),
+        }
+    }
+    settle(out)
+}
+
+/// An instruction without its layout: letter case of the keyword, comments within, and line breaks are gone. The shell text of a
+/// RUN keeps its inner blanks, for they may stand in quotes.
+fn says(ins: &Instruction, text: &[u8]) -> String {
+    let mut flags: Vec<String> = ins.flags().iter().map(dfopt::syntax::Flag::text).collect();
+    flags.sort();
+    if ins.keyword == Keyword::Arg {
+        flags.clear(); // BuildKit takes them off and never looks at them (instructions/parse.go, parseArg)
+    }
+    let body = if ins.keyword == Keyword::Run && !ins.is_exec() {
+        String::from_utf8_lossy(&ins.rest().text).trim().to_owned()
+    } else {
+        // a source that is named twice is copied to the same place twice; ports and volumes are sets
+        let mut words: Vec<&str> = ins.args().iter().map(|a| a.value.as_str()).collect();
+        if matches!(ins.keyword, Keyword::Copy | Keyword::Expose | Keyword::Volume) {
+            words.dedup();
+        }
+        words.join("\u{1f}")
+    };
+    let docs: Vec<String> = ins
+        .heredocs
+        .iter()
+        .map(|d| format!("{}{}", d.expand, String::from_utf8_lossy(d.content.of(text))))
+        .collect();
+    format!("{} {flags:?} {body} {docs:?}", ins.keyword.name())
+}
+
+/// The commands of a list joined by `&&`, whether one RUN runs them or several: plain words alone, of programs that leave nothing
+/// in a shell, and of which none is said to be replaced.
+fn plain_list(text: &str) -> Option<Vec<&str>> {
+    const STATE: [&str; 18] = [
+        ".", "alias", "cd", "eval", "exec", "exit", "export", "hash", "local", "readonly", "return", "set",
+        "shift", "source", "trap", "ulimit", "umask", "unset",
+    ];
+    const SPECIAL: [char; 14] = ['&', ';', '|', '#', '(', ')', '{', '<', '>', '`', '\\', '"', '\'', '$'];
+    let list: Vec<&str> = text.split("&&").map(str::trim).collect();
+    let plain = |c: &&str| {
+        let program = c.split(' ').next().unwrap_or_default();
+        !program.is_empty() && !program.contains('=') && !STATE.contains(&program) && !c.contains(SPECIAL)
+    };
+    (list.iter().all(plain) && !text.contains("upgrade")).then_some(list)
+}
+
+/// A COPY with its own owner may change places with a USER, and with commands that only make accounts or a folder elsewhere: it
+/// reads neither (its owner is a number, or the base image's). So these go first among their neighbours.
+fn copies_last(list: &mut [String]) {
+    let copy = |l: &str| l.contains(" COPY [\"--chown=");
+    let users = |l: &str| [" USER ", " RUN [] groupadd ", " RUN [] useradd "].iter().any(|w| l.contains(w));
+    let path =
+        |l: &str| l.trim_end_matches(" []").rsplit([' ', '\u{1f}']).next().unwrap_or_default().to_owned();
+    let apart = |copy: &str, l: &str| {
+        let (a, b) = (path(copy), path(l));
+        let absolute = a.starts_with('/') && b.starts_with('/');
+        l.contains(" RUN [] mkdir -p ") && absolute && !a.starts_with(&b) && !b.starts_with(&a)
+    };
+    for end in (1..list.len()).rev() {
+        for i in 0..end {
+            if copy(&list[i]) && (users(&list[i + 1]) || apart(&list[i], &list[i + 1])) {
+                list.swap(i, i + 1);
+            }
+        }
+    }
+}
+
+/// Instructions of config alone may stand anywhere among those that are not; of two of a kind that replaces, the later one counts;
+/// and an instruction that follows its own twin and only sets state adds nothing.
+fn settle(list: Vec<String>) -> Vec<String> {
+    const REPLACES: [&str; 4] = ["CMD", "HEALTHCHECK", "STOPSIGNAL", "MAINTAINER"];
+    const CONFIG: [&str; 8] =
+        ["CMD", "HEALTHCHECK", "STOPSIGNAL", "MAINTAINER", "LABEL", "EXPOSE", "VOLUME", "ENTRYPOINT"];
+    let kind = |line: &str| line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let stage = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let mut main: Vec<String> = Vec::new();
+    let mut config: Vec<String> = Vec::new();
+    for (i, line) in list.iter().enumerate() {
+        let replaced = |later: &String| kind(later) == kind(line) && stage(later) == stage(line);
+        if CONFIG.contains(&kind(line).as_str()) {
+            let gone = REPLACES.contains(&kind(line).as_str()) && list[i + 1..].iter().any(replaced);
+            if !gone && !config.contains(line) {
+                config.push(line.clone());
+            }
+        } else {
+            main.push(line.clone());
+        }
+    }
+    copies_last(&mut main);
+    // what only sets an owner, a mode, a user or files does no more when it is done twice in a row
+    let again = [" RUN [] chown ", " RUN [] chmod ", " USER ", " COPY "];
+    main.dedup_by(|a, b| a == b && again.iter().any(|w| a.contains(w)));
+    main.extend(config);
+    main
+}
