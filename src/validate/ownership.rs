@@ -67,7 +67,9 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         flags.filter(|f| !f.is_empty()).collect()
     };
     let (had, has) = (flags(&removed), flags(&added));
-    if had.iter().chain(&has).flatten().any(|f| f.starts_with("--mount")) || has.iter().any(|f| !had.contains(f)) {
+    if had.iter().chain(&has).flatten().any(|f| f.starts_with("--mount"))
+        || has.iter().any(|f| !had.contains(f))
+    {
         return fault("V2", "a change of owner or mode runs with other mounts, network or security");
     }
     for op in &added {
