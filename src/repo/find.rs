@@ -12,7 +12,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use super::{ReadError, Unread, absolute, real, tree_of};
+use super::{ReadError, Unread, absolute, normal, real, tree_of};
 
 /// The Dockerfiles that were found, and what could not be looked at.
 #[derive(Debug, Default)]
@@ -211,6 +211,8 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
 /// A walk of `root` under `.gitignore`, also outside git, sorted, hidden folders included (`.devcontainer`, `.github`)
 /// but for the folders of version control; no symlink is followed.
 pub(super) fn walker(root: &Path, excluded: Gitignore) -> ignore::Walk {
+    // asked for once: it would be a system call for each entry
+    let cwd = absolute(Path::new("."));
     WalkBuilder::new(root)
         .hidden(false)
         .require_git(false)
@@ -223,7 +225,7 @@ pub(super) fn walker(root: &Path, excluded: Gitignore) -> ignore::Walk {
                 return true;
             }
             let of_versions = name == ".git" || name == ".hg" || name == ".svn";
-            !of_versions && !excluded.matched(absolute(entry.path()), is_dir).is_ignore()
+            !of_versions && !excluded.matched(normal(&cwd.join(entry.path())), is_dir).is_ignore()
         })
         .build()
 }
