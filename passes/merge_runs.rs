@@ -162,6 +162,21 @@ fn plan(input: &Input, row: &Row) -> Vec<Finding> {
             slot.get_or_insert_with(|| gain.clone());
         }
     }
+    // neighbours may be joined where the whole chain may not
+    let mut joins = joins;
+    let mut first = 0;
+    for k in 0..pairs {
+        if wanted[k].is_none() {
+            first = k + 1;
+            continue;
+        }
+        let earlier: Vec<usize> = row.runs[first..=k].iter().map(|s| s.at).collect();
+        if let Some(name) = replaced(input, &earlier, row.runs[k + 1].at) {
+            joins[k] = Err(remembered(&name));
+            wanted[k] = None;
+            first = k + 1;
+        }
+    }
     let mut findings = Vec::new();
     let mut k = 0;
     while k < pairs {
@@ -403,6 +418,14 @@ fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, Refusal> {
             "write both RUNs as lists joined by `&&`",
         ));
     }
+    // a subshell hides `set -e` from the shell around it, but not from what `&&` does to it
+    let sets = |c: &crate::shell::Command| c.simple.name() == Some("set") && c.place.subshell;
+    if !last && script.commands().iter().any(sets) {
+        return Err(state(
+            "`set` in a subshell has no effect on the left of `&&`",
+            "join its commands by `&&`",
+        ));
+    }
     let Some((first, what)) = leaks().next() else {
         return Ok(if list.is_some() { Wrap::Bare } else { Wrap::Braces });
     };
@@ -509,11 +532,8 @@ fn nothing_is_noticed(
             "change them before USER",
         );
     }
-    if let Some(name) = replaced(input, a, b) {
-        return Err(state(
-            format!("the first RUN may replace `{name}`, and its shell would still run the old one"),
-            format!("call the new {name} by its full path"),
-        ));
+    if let Some(name) = replaced(input, &[a], b) {
+        return Err(remembered(&name));
     }
     let n = left.joined().text.len() + right.joined().text.len();
     if n + 16 > MAX_TEXT {
@@ -522,37 +542,37 @@ fn nothing_is_noticed(
     Ok(())
 }
 
-/// A.2.9: a program that both run by its bare name and that the first also names as what it installs, or moves to a folder of
-/// programs: shells remember where they found a program.
-fn replaced(input: &Input, a: usize, b: usize) -> Option<String> {
-    let names = |run: usize| -> Vec<&str> {
-        input
-            .facts
-            .commands(run)
-            .into_iter()
-            .filter_map(crate::shell::Simple::name)
-            .filter(|n| !n.contains('/'))
-            .collect()
-    };
-    let (ran, runs) = (names(a), names(b));
-    let shared: Vec<&str> = ran.into_iter().filter(|n| runs.contains(n) && !BUILTINS.contains(n)).collect();
+/// A.2.9: a program that RUN `b` runs by its bare name, as one of the `earlier` ones does, while one of these also names it as what
+/// it installs, or moves something to a folder of programs: shells remember where they found a program.
+fn replaced(input: &Input, earlier: &[usize], b: usize) -> Option<String> {
+    let commands = |run: &usize| input.facts.commands(*run);
+    let runs: Vec<&str> = commands(&b).into_iter().filter_map(crate::shell::Simple::name).collect();
+    let before: Vec<&crate::shell::Simple> = earlier.iter().flat_map(commands).collect();
+    let ran = before.iter().filter_map(|c| c.name());
+    let shared: Vec<&str> =
+        ran.filter(|n| runs.contains(n) && !n.contains('/') && !BUILTINS.contains(n)).collect();
     let hits = |word: &str, name: &str| {
         let last = word.rsplit('/').next().unwrap_or(word);
         let bare = last.split(['@', '=', '<', '>', '~', '[']).next().unwrap_or(last);
-        bare == name || word.ends_with("/bin") || word.ends_with("/bin/") || word.ends_with("/sbin")
+        bare == name || ["/bin", "/bin/", "/sbin", "/sbin/"].iter().any(|f| word.ends_with(f))
     };
-    for command in input.facts.commands(a) {
+    before.iter().find_map(|command| {
         let switches = matches!(command.name(), Some("update-alternatives" | "alternatives" | "corepack"));
-        // pip3 and pip3.11 are pip's names too
-        for name in &shared {
+        let found = shared.iter().find(|name| {
+            // pip3 and pip3.11 are pip's names too
             let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-            let words = command.words.iter().skip(1).filter_map(crate::shell::Word::literal);
-            if switches || words.into_iter().any(|w| hits(w, name) || hits(w, stem)) {
-                return Some((*name).to_owned());
-            }
-        }
-    }
-    None
+            let mut words = command.words.iter().skip(1).filter_map(crate::shell::Word::literal);
+            switches || words.any(|w| hits(w, name) || hits(w, stem))
+        });
+        found.map(|name| (*name).to_owned())
+    })
+}
+
+fn remembered(name: &str) -> Refusal {
+    state(
+        format!("an earlier RUN may replace `{name}`, and its shell would still run the old one"),
+        format!("call the new {name} by its full path"),
+    )
 }
 
 /// Programs that are part of every shell, so that no file is looked for.

@@ -202,8 +202,10 @@ fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> 
 
 /// Whether shell text, run by itself, may do something else than on the left of an `&&`.
 fn is_other_alone(inner: &[u8]) -> bool {
-    let inner = crate::shell::parse(&crate::syntax::Joined::of(inner), Dialect::Bash);
-    inner.error().is_some() || sets_errexit(&inner) || background(&inner).is_some()
+    let text = crate::syntax::Joined::of(inner);
+    let mut scripts = [Dialect::Posix, Dialect::Bash].into_iter().map(|d| crate::shell::parse(&text, d));
+    // what one dialect reads without an error the shell at hand may have read so too
+    scripts.all(|s| s.error().is_some() || sets_errexit(&s) || background(&s).is_some())
 }
 
 /// Of `{ B; }` and `( A )` without redirections, what stands within; else the node itself.
