@@ -42,17 +42,20 @@ pub struct Deployment {
     pub shares_context_with: Vec<String>,
 }
 
-/// One service or container of a compose or Kubernetes file.
-#[derive(Clone, Debug, Default)]
+/// One service of a compose file, or container of a Kubernetes manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// `compose.yaml:12`.
+    /// Where it stands: `compose.yaml:12`.
     pub by: String,
+    /// The stage that the entry builds.
     pub target: Option<String>,
     pub user: Option<String>,
     pub run_as_non_root: bool,
     pub command: Option<Vec<String>>,
     pub entrypoint: Option<Vec<String>>,
+    /// As written: `./src:/app`, `data:/var/lib/x`, `/tmp`.
     pub volumes: Vec<String>,
+    /// As written: `8080:80`, `80`.
     pub ports: Vec<String>,
     /// A health check or probe that runs a command in the container.
     pub probe: Option<Vec<String>>,

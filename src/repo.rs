@@ -15,7 +15,7 @@ pub mod choose;
 pub mod write;
 
 pub use choose::{Chosen, Wants, choose_context};
-pub use declared::{Build, Declared, Service};
+pub use declared::{Build, Declared};
 pub use disk::DiskSource;
 pub use find::{Found, find};
 pub use write::{WriteError, write};

@@ -10,7 +10,7 @@ use std::fmt;
 use crate::{
     context::Context,
     facts::Facts,
-    graph::{Base, Graph},
+    graph::Graph,
     knowledge::Knowledge,
     pass::{Assumption, Effect, Level},
     syntax::{Dockerfile, Keyword},
@@ -116,9 +116,7 @@ fn stages_are_equal(old: &View, new: &View, claim: Claim) -> Result<(), Fault> {
             return fault("V1", format!("stage {} ({name}) has another name", x.index));
         }
         let raw = |v: &View, s: &crate::graph::Stage| v.file.instructions[s.from].first().to_owned();
-        if !rebased
-            && (raw(old, x) != raw(new, y) || x.platform != y.platform || !same_base(&x.base, &y.base))
-        {
+        if !rebased && (raw(old, x) != raw(new, y) || x.platform != y.platform || x.base != y.base) {
             return fault("V1", format!("stage {} ({name}) starts from something else", x.index));
         }
         if arguments(old, x) != arguments(new, y) {
@@ -134,10 +132,6 @@ fn arguments(view: &View, stage: &crate::graph::Stage) -> Vec<String> {
     body.filter(|i| i.keyword == Keyword::Arg)
         .flat_map(|i| i.args().iter().map(|a| a.value.clone()))
         .collect()
-}
-
-fn same_base(a: &Base, b: &Base) -> bool {
-    a == b
 }
 
 /// V1: the final config of a stage.

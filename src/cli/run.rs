@@ -20,7 +20,7 @@ use crate::{
     config::{parse_version, shown},
     context::Context,
     graph::Graph,
-    options::{Builder, Deployment, Options, Service},
+    options::{Builder, Deployment, Options},
     pipeline::{Plan, Request, Unit, plan},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
     report::{ContextNote, File, FileError, Kind},
@@ -293,21 +293,7 @@ fn add_args(args: &mut Vec<(String, String)>, builds: &[&Build]) {
 
 fn deployment(path: &Path, declared: &Declared, chosen: Option<&Chosen>) -> Deployment {
     let own = repo::real(path);
-    let services = declared.for_file(path).into_iter().filter_map(|b| b.service.clone()).map(|s| {
-        let repo::Service {
-            by,
-            target,
-            user,
-            run_as_non_root,
-            command,
-            entrypoint,
-            volumes,
-            ports,
-            probe,
-            privileged,
-        } = s;
-        Service { by, target, user, run_as_non_root, command, entrypoint, volumes, ports, probe, privileged }
-    });
+    let services = declared.for_file(path).into_iter().filter_map(|b| b.service.clone());
     let sharing = chosen.map(|c| declared.sharing_context(&c.dir)).unwrap_or_default();
     Deployment {
         services: services.collect(),

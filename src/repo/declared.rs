@@ -2,6 +2,7 @@
 //! `docker build` command lines of Makefiles and scripts, Kubernetes manifests. Only what is literal counts, or has a
 //! default (`${X:-default}`); an entry that needs more is as good as absent.
 
+use crate::options::Service;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -45,26 +46,6 @@ pub struct Build {
     pub images: Vec<String>,
     /// How what is built is run, where the same entry or a Kubernetes manifest says so.
     pub service: Option<Service>,
-}
-
-/// One service of a compose file, or container of a Kubernetes manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Service {
-    /// Where it stands: `compose.yaml:12`.
-    pub by: String,
-    /// The stage that the entry builds.
-    pub target: Option<String>,
-    pub user: Option<String>,
-    pub run_as_non_root: bool,
-    pub command: Option<Vec<String>>,
-    pub entrypoint: Option<Vec<String>>,
-    /// As written: `./src:/app`, `data:/var/lib/x`, `/tmp`.
-    pub volumes: Vec<String>,
-    /// As written: `8080:80`, `80`.
-    pub ports: Vec<String>,
-    /// A health check or probe that runs a command in the container.
-    pub probe: Option<Vec<String>>,
-    pub privileged: bool,
 }
 
 /// Everything that a repository declares.
