@@ -17,6 +17,7 @@ mod guard;
 mod input;
 mod run;
 mod settings;
+mod verify;
 mod wants;
 mod write;
 
@@ -34,6 +35,8 @@ pub mod exit {
     pub const NOTHING_FOUND: u8 = 3;
     /// Some files were unreadable, not parsed, not written or had a step rolled back; the rest is done.
     pub const INCOMPLETE: u8 = 4;
+    /// verify: the images differ.
+    pub const NOT_EQUIVALENT: u8 = 5;
 }
 
 /// Runs the program.

@@ -135,7 +135,8 @@ impl Knowledge {
         self.commands.get_or_init(|| builtin!("commands", commands::Commands))
     }
 
-    fn package_managers(&self) -> &BTreeMap<String, PackageManager> {
+    /// All package managers, by name.
+    pub fn package_managers(&self) -> &BTreeMap<String, PackageManager> {
         self.package_managers.get_or_init(|| builtin!("package_managers", BTreeMap<String, PackageManager>))
     }
 }

@@ -19,6 +19,8 @@ pub mod pipeline;
 #[allow(clippy::disallowed_methods, reason = "the disk is its duty")]
 pub mod repo;
 pub mod report;
+#[allow(clippy::disallowed_methods, reason = "it starts the engine and keeps temporary files")]
+pub mod verify;
 #[allow(clippy::disallowed_methods, reason = "it looks for the nearest .dfopt.yaml")]
 pub mod config;
 #[allow(clippy::disallowed_methods, reason = "it knows the environment and the streams")]

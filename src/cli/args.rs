@@ -15,7 +15,8 @@ use crate::{
 #[command(name = "dfopt", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 #[command(after_help = "Without --write nothing is changed: the diff is shown.\n\
     Exit status: 0 nothing to do, or all written; 1 the files differ from what dfopt would write; 2 usage, config or \
-    internal error; 3 no Dockerfile found; 4 some files could not be read, parsed or written.")]
+    internal error; 3 no Dockerfile found; 4 some files could not be read, parsed or written; \
+    5 verify: not equivalent.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -150,10 +151,68 @@ pub enum Command {
         #[command(flatten)]
         plan: Plan,
     },
+    /// Prove a rewrite: build before and after with a real engine, and compare the images
+    Verify(Verify),
     /// Print a script that completes dfopt's options in a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
     Man,
+}
+
+/// What `dfopt verify` is told.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_long_help = "The original is built twice without cache, and the rewrite between the two: what differs between two builds of the \
+    same file is noise. All else must be equal: each path with its type, mode, owner, link target, extended attributes and content, and \
+    each field of the config. At level review what a pass declares may differ, and nothing else. Nothing is written, and what is built is \
+    removed again.\n\n\
+    Exit status: 0 equivalent; 5 not; 2 it could not be tried; 3 no Dockerfile found."
+)]
+pub struct Verify {
+    /// A Dockerfile, or a folder to look for them in [default: .]
+    #[arg(value_name = "PATH")]
+    pub path: Option<PathBuf>,
+    #[command(flatten)]
+    pub plan: Plan,
+    /// Compare with this Dockerfile instead of dfopt's rewrite; nothing may differ
+    #[arg(long, value_name = "FILE", conflicts_with = "level")]
+    pub against: Option<PathBuf>,
+    /// The platform to build for: linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// The network of RUN, and of the images that are started
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<String>,
+    /// Start both images and compare what they do
+    #[arg(long)]
+    pub run: bool,
+    /// Ask both images: http://:PORT/PATH, or a command, which finds the container in DFOPT_CONTAINER; implies --run
+    #[arg(long, value_name = "URL|COMMAND")]
+    pub probe: Option<String>,
+    /// How long an image may take to answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub timeout: u64,
+    /// Do not measure rebuilds
+    #[arg(long)]
+    pub no_measure: bool,
+    /// The source file, from the build context, to edit for the measurement [default: one is chosen]
+    #[arg(long, value_name = "FILE")]
+    pub edit: Option<String>,
+    /// What is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output_format: VerifyFormat,
+    #[command(flatten)]
+    pub look: Look,
+    /// More options of docker build, behind --: --secret id=npmrc,src=.npmrc
+    #[arg(last = true, value_name = "BUILD OPTION")]
+    pub build_options: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyFormat {
+    Text,
+    Json,
+    Markdown,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -13,6 +13,7 @@ use super::{
     input::Input,
     is_coloured, print, print_error, run,
     settings::Session,
+    verify,
 };
 use crate::{
     config::pass_name,
@@ -34,6 +35,7 @@ pub(super) fn dispatch(command: &Command, color: Color) -> Result<u8, String> {
         Command::Explain { pass } => explain(pass)?,
         Command::Why { place, pass, plan } => return why(place, pass.as_deref(), plan, color),
         Command::Graph { file, format, after, plan } => return graph(file, *format, *after, plan, color),
+        Command::Verify(args) => return verify::dispatch(args, color),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "dfopt", &mut out);
@@ -132,7 +134,7 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
 }
 
 /// One file that was named.
-fn named(path: &Path) -> Input {
+pub(super) fn named(path: &Path) -> Input {
     let is_stdin = path.as_os_str() == "-";
     Input { shown: crate::config::shown(path), path: (!is_stdin).then(|| PathBuf::from(path)), is_stdin }
 }

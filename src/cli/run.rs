@@ -129,6 +129,8 @@ pub(super) struct Ready {
     pub(super) unit: Unit,
     passes: Vec<&'static dyn crate::pass::Pass>,
     contexts: Vec<Found>,
+    /// Whether the file takes anything from its context.
+    pub(super) uses_context: bool,
     path: Option<PathBuf>,
 }
 
@@ -145,6 +147,11 @@ impl Ready {
         let request =
             Request { level: settings.level, passes: &self.passes, knowledge: settings.knowledge() };
         plan(&self.unit, &request)
+    }
+
+    /// The first of its contexts, and the folder that it is.
+    pub(super) fn built_context(&self) -> Option<(Arc<Context>, PathBuf)> {
+        Some((self.unit.contexts.first()?.clone(), self.contexts.first()?.dir.clone()))
     }
 
     fn into_planned(self, input: &Input, plan: Plan) -> Planned {
@@ -207,7 +214,13 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
         contexts = chosen.into_iter().map(|c| context(c, path.as_deref())).collect();
     }
     let (found, contexts): (Vec<_>, Vec<_>) = contexts.into_iter().unzip();
-    Ready { unit: Unit { text, contexts, options }, passes, contexts: found, path: input.path.clone() }
+    Ready {
+        unit: Unit { text, contexts, options },
+        passes,
+        contexts: found,
+        uses_context,
+        path: input.path.clone(),
+    }
 }
 
 /// The contexts of the Dockerfile at `path`. Where no folder holds the manifests, they may be made in the build.
