@@ -25,3 +25,7 @@ mod properties;
 mod differential;
 #[path = "it/tidy.rs"]
 mod tidy;
+#[path = "it/verify.rs"]
+mod verify;
+#[path = "it/apps.rs"]
+mod apps;

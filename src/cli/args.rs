@@ -189,6 +189,9 @@ pub struct Verify {
     /// Ask both images: http://:PORT/PATH, or a command, which finds the container in DFOPT_CONTAINER; implies --run
     #[arg(long, value_name = "URL|COMMAND")]
     pub probe: Option<String>,
+    /// A word to start the images with, in place of their CMD
+    #[arg(long = "arg", value_name = "WORD", allow_hyphen_values = true)]
+    pub args: Vec<String>,
     /// How long an image may take to answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,

@@ -38,8 +38,9 @@ pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> 
     let wants = Wants {
         measure: !args.no_measure,
         edit: args.edit.clone(),
-        run: args.run,
+        run: args.run || probe.is_some() || !args.args.is_empty(),
         probe,
+        args: args.args.clone(),
         timeout: Duration::from_secs(args.timeout),
     };
     child::heed_signals()?;

@@ -281,7 +281,7 @@ impl Engine {
     pub fn image(&self, tag: &str) -> Result<Image, Failure> {
         let config = config(&self.inspect(tag)?);
         // The command is not run, but an image without one cannot be made a container of.
-        let container = self.create(&["--network", "none"], tag, &["-"])?;
+        let container = self.create(&["--network", "none"], tag, &["-".to_owned()])?;
         let mut command = Command::new("docker");
         command.args(["export", &container]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running::start(&mut command).map_err(|e| Failure::of("docker export", &e))?;
@@ -320,7 +320,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn create(&self, options: &[&str], tag: &str, command: &[&str]) -> Result<String, Failure> {
+    pub fn create(&self, options: &[&str], tag: &str, command: &[String]) -> Result<String, Failure> {
         let name = self.name();
         self.containers.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
         let mut words = vec!["create", "--name", &name, "--pull", "never"];
@@ -329,7 +329,7 @@ impl Engine {
         }
         words.extend(options);
         words.push(tag);
-        words.extend(command);
+        words.extend(command.iter().map(String::as_str));
         self.ask(&words)?;
         Ok(name)
     }

@@ -11,6 +11,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
+    Wants,
     child::{self, interrupted},
     differ::Image,
     engine::{Engine, Failure, Size},
@@ -60,13 +61,20 @@ impl Probe {
 pub struct Answer {
     /// `200, 2 bytes`, `exit 0, 12 bytes`, `running`, `exited with 1`.
     pub summary: String,
-    /// What it said, where it was asked.
-    #[serde(skip)]
+    /// What it said: the body of its answer, what the command printed, or, of an image that ended by itself, its standard output.
+    #[serde(serialize_with = "as_text")]
     pub body: Vec<u8>,
     /// Whether the image started and, where it was asked, answered.
     pub ok: bool,
     /// The last lines of its log, where it did not.
     pub log: Vec<String>,
+}
+
+/// At most this much of an answer is told, in bytes.
+const MAX_BODY: usize = 4096;
+
+fn as_text<S: serde::Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]))
 }
 
 /// What a person wants to know of an image.
@@ -95,17 +103,13 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(150);
 const LOG: usize = 10;
 
-/// Starts an image, waits until it answers (at most `timeout`), and stops it.
+/// Starts an image, waits until it answers, and stops it.
 ///
 /// # Errors
 /// When the engine fails, or the user ends it. An image that does not answer is an [`Answer`].
-pub fn ask(
-    engine: &Engine,
-    tag: &str,
-    image: &Image,
-    probe: Option<&Probe>,
-    timeout: Duration,
-) -> Result<Answer, Failure> {
+pub fn ask(engine: &Engine, tag: &str, image: &Image, wants: &Wants) -> Result<Answer, Failure> {
+    let Wants { probe, timeout, .. } = wants;
+    let (probe, timeout) = (probe.as_ref(), *timeout);
     let exposed = exposed(image);
     let port = match probe {
         Some(Probe::Http { port, .. }) => Some(*port),
@@ -121,7 +125,7 @@ pub fn ask(
     if let Some(published) = &published {
         options.extend(["--publish", published]);
     }
-    let container = engine.create(&options, tag, &[])?;
+    let container = engine.create(&options, tag, &wants.args)?;
     let started = engine.ask(&["start", &container]);
     let answer = match started {
         Err(Failure::Engine(said)) => {
@@ -156,7 +160,10 @@ fn wait(
             Some(_) if state.health == Some(false) => Err("unhealthy".to_owned()),
             Some(Probe::Http { path, .. }) => get(host_port.unwrap_or(80), path),
             Some(Probe::Command(command)) => run(command, container, host_port),
-            None => watched(&state, host_port, start.elapsed()),
+            None => match state.exited {
+                Some(code) => ended(container, code),
+                None => watched(&state, host_port, start.elapsed()),
+            },
         };
         let (summary, body) = match answer {
             Ok(answer) => answer,
@@ -190,19 +197,23 @@ fn failed(container: &str, summary: String) -> Result<Answer, Failure> {
     Ok(Answer { summary, body: Vec::new(), ok: false, log })
 }
 
-/// An image that is asked nothing is judged by its port, where it exposes one; else by its health check; else by whether it runs, or
-/// how it ended.
+/// An image that is asked nothing and runs is judged by its port, where it exposes one; else by its health check; else by running on.
 fn watched(state: &State, port: Option<u16>, elapsed: Duration) -> Result<(String, Vec<u8>), String> {
     let said = |text: &str| Ok((text.to_owned(), Vec::new()));
-    match (state.exited, state.health, port) {
-        (Some(code), ..) => said(&format!("exited with {code}")),
-        (None, Some(true), _) => said("healthy"),
-        (None, Some(false), _) => said("unhealthy"),
-        (None, None, Some(port)) if is_open(port) => said("its port is open"),
-        (None, None, None) if !state.has_health && elapsed > WATCH => said("running"),
-        (None, None, Some(_)) => Err("no port is open".into()),
-        (None, None, None) => Err("its health is not known".into()),
+    match (state.health, port) {
+        (Some(true), _) => said("healthy"),
+        (Some(false), _) => said("unhealthy"),
+        (None, Some(port)) if is_open(port) => said("its port is open"),
+        (None, None) if !state.has_health && elapsed > WATCH => said("running"),
+        (None, Some(_)) => Err("no port is open".into()),
+        (None, None) => Err("its health is not known".into()),
     }
+}
+
+/// An image that has done its work: how it ended, and what it printed.
+fn ended(container: &str, code: i64) -> Result<(String, Vec<u8>), String> {
+    let out = child::output(Command::new("docker").args(["logs", container])).map_err(|e| e.to_string())?;
+    Ok((format!("exited with {code}, {} bytes", out.stdout.len()), out.stdout))
 }
 
 /// Whether somebody listens. The engine's proxy takes connections for a container that does not, and closes them at once.
