@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
 use crate::{
     context::Context, cost::Rebuild, edit::Change, knowledge::Knowledge, options::Options, pass::Level,
     pipeline::Step,
@@ -20,7 +22,7 @@ pub mod start;
 pub mod tree;
 
 use declared::{Declared, Images};
-use differ::{Difference, Image, Noise, compare};
+use differ::{Difference, Image, Noise, Place, compare};
 use engine::{Built, Engine, Failure, Recipe, Size};
 use measure::{Measured, Which, rebuild};
 use start::{Answer, Portrait, Probe};
@@ -69,6 +71,20 @@ pub struct Wants {
     pub args: Vec<String>,
     /// How long an image may take to answer.
     pub timeout: Duration,
+    /// Paths of the images that are not compared; rooted at `/`.
+    pub ignore: Gitignore,
+}
+
+/// The globs of paths that are not compared, as in a .gitignore at the image's root: `/var/cache/**`.
+///
+/// # Errors
+/// Which glob is malformed.
+pub fn ignored_paths(globs: &[String]) -> Result<Gitignore, String> {
+    let mut builder = GitignoreBuilder::new("/");
+    for glob in globs {
+        builder.add_line(None, glob).map_err(|e| format!("{glob}: {e}"))?;
+    }
+    builder.build().map_err(|e| e.to_string())
 }
 
 /// What is going on, for whoever watches.
@@ -326,7 +342,7 @@ impl Trial<'_, '_> {
         let mut left = Vec::new();
         let mut admitted = Vec::new();
         for d in compare(before, image) {
-            if self.noise.explains(&d) {
+            if self.noise.explains(&d) || is_ignored(&d, &job.wants.ignore) {
                 continue;
             }
             match declared.admits(&d, &images) {
@@ -483,6 +499,11 @@ impl Trial<'_, '_> {
         outcome.answers = Some((before, after));
         Ok(())
     }
+}
+
+fn is_ignored(d: &Difference, ignore: &Gitignore) -> bool {
+    let Place::Path(path) = &d.place else { return false };
+    ignore.matched_path_or_any_parents(format!("/{path}"), false).is_ignore()
 }
 
 /// `200` of `200, 17 bytes`.

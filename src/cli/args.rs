@@ -195,6 +195,9 @@ pub struct Verify {
     /// How long an image may take to answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub timeout: u64,
+    /// Do not compare the paths of the images that match this glob, as in a .gitignore: /var/cache/**
+    #[arg(long, value_name = "GLOB")]
+    pub ignore_path: Vec<String>,
     /// Do not measure rebuilds
     #[arg(long)]
     pub no_measure: bool,

@@ -23,7 +23,7 @@ use crate::{
     verify::{
         Job, Outcome, Version, Wants, Watch, child,
         engine::{BuildOptions, Engine, Failure},
-        render,
+        ignored_paths, render,
         start::Probe,
         verify,
     },
@@ -42,6 +42,7 @@ pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> 
         probe,
         args: args.args.clone(),
         timeout: Duration::from_secs(args.timeout),
+        ignore: ignored_paths(&args.ignore_path).map_err(|e| format!("--ignore-path {e}"))?,
     };
     child::heed_signals()?;
     let session = Session::new(&args.plan);
@@ -63,7 +64,7 @@ pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> 
     let out = match args.output_format {
         VerifyFormat::Json => render::json(&outcomes),
         VerifyFormat::Markdown => render::markdown(&outcomes),
-        VerifyFormat::Text => render::text(&outcomes, is_coloured(color, &io::stdout())),
+        VerifyFormat::Text => render::text(&outcomes, is_coloured(color, &io::stdout()), args.look.verbose),
     };
     if !outcomes.is_empty() || args.output_format == VerifyFormat::Json {
         print(out.as_bytes());

@@ -17,9 +17,9 @@ use crate::report::{count, lines};
 /// The version of the JSON document's shape; it counts up when a field changes its meaning.
 pub const SCHEMA: u32 = 1;
 
-/// For a person.
+/// For a person; `verbose` tells each difference that was declared.
 #[must_use]
-pub fn text(outcomes: &[Outcome], colour: bool) -> String {
+pub fn text(outcomes: &[Outcome], colour: bool, verbose: bool) -> String {
     let mut out = String::new();
     for outcome in outcomes {
         let good = if outcome.is_equivalent() { AnsiColor::Green } else { AnsiColor::Red };
@@ -33,6 +33,9 @@ pub fn text(outcomes: &[Outcome], colour: bool) -> String {
         let _ = writeln!(out, "\n{}", paint(good.on_default().bold(), &sentence(outcome)));
         for line in details(outcome) {
             let _ = writeln!(out, "  {line}");
+        }
+        for (pass, d) in outcome.declared.iter().filter(|_| verbose) {
+            let _ = writeln!(out, "  {pass} declares {}", difference(d));
         }
         let _ = writeln!(out, "\n{}", table(outcome, presets::NOTHING));
         for note in &outcome.notes {

@@ -76,8 +76,13 @@ fn dockerfile() -> String {
     "Dockerfile".into()
 }
 
-/// Two images with the host's network would want the same port.
-static STARTS: Mutex<()> = Mutex::new(());
+/// A lock for each port: two images with the host's network cannot both have it.
+fn port_lock(url: &str) -> &'static Mutex<()> {
+    static PORTS: Mutex<BTreeMap<String, &'static Mutex<()>>> = Mutex::new(BTreeMap::new());
+    let port = url.trim_start_matches("http://:").split('/').next().unwrap_or_default().to_owned();
+    let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    ports.entry(port).or_insert_with(|| Box::leak(Box::default()))
+}
 
 /// The network that builds and images get: the engine's own where it has one.
 fn network() -> Vec<String> {
@@ -161,9 +166,12 @@ fn of_app(app: &App, dir: &Path, level: &str) -> Vec<String> {
     args.extend(app.target.iter().flat_map(|t| ["--target".into(), t.clone()]));
     args.push(app.dockerfile.clone());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let guard = STARTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = match &app.probe {
+        ProbeOrArgs::Url(url) => Some(port_lock(url).lock().unwrap_or_else(PoisonError::into_inner)),
+        ProbeOrArgs::Args(_) => None,
+    };
     let out = verify(dir, &args);
-    drop(guard);
+    drop(lock);
     let said = String::from_utf8_lossy(&out.stderr);
     let last: Vec<&str> = said.lines().rev().take(8).collect();
     if out.status.code() == Some(2) {
@@ -264,9 +272,7 @@ fn is_real(hazard: &Hazard, dir: &Path, against: &Path) -> Vec<String> {
     }
     args.push("Dockerfile".into());
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let guard = hazard.run.is_some().then(|| STARTS.lock().unwrap_or_else(PoisonError::into_inner));
     let out = verify(dir, &args);
-    drop(guard);
     let said = String::from_utf8_lossy(&out.stderr);
     if hazard.fails.as_deref() == Some("original") {
         let fails = out.status.code() == Some(2) && said.contains("the original does not build");

@@ -10,6 +10,18 @@ use std::{
     time::Duration,
 };
 
+use dfopt::{
+    edit::{Edits, Span},
+    knowledge::Knowledge,
+    options::Options,
+    pass::Level,
+    pipeline::Step,
+    verify::{
+        Job, Verdict, Version, Wants, Watch,
+        engine::{BuildOptions, Engine},
+        ignored_paths,
+    },
+};
 use serde_json::Value;
 
 /// Whether a Docker engine answers.
@@ -178,6 +190,67 @@ fn without_an_engine_it_says_what_to_do() {
         assert_eq!(code, Some(2));
         assert!(said.contains("no Docker engine answers") && said.contains("DOCKER_HOST"), "{said}");
     }
+}
+
+#[test]
+fn the_step_that_is_wrong_is_to_blame() {
+    if !has_engine("blame") {
+        return;
+    }
+    let text = b"FROM alpine:3.20\nRUN echo a > /a\nRUN echo b > /b\nRUN echo c > /c\n".to_vec();
+    let mut after = text.clone();
+    let mut step = |pass: &'static str, from: &str, to: &str| {
+        let at = String::from_utf8_lossy(&after).find(from).unwrap();
+        let mut edits = Edits::default();
+        edits.dockerfile.replace(Span::new(at, at + from.len()), to);
+        after = edits.dockerfile.apply(&after);
+        Step {
+            pass,
+            level: Level::Safe,
+            lines: (2, 3),
+            message: "change it".into(),
+            evidence: Vec::new(),
+            assumes: Vec::new(),
+            effects: Vec::new(),
+            edits,
+        }
+    };
+    let steps = [
+        step("good", "/a\nRUN", "/a &&"),
+        step("bad", "echo c", "echo d"),
+        step("late", "RUN echo d", "# why\nRUN echo d"),
+    ];
+    let job = Job {
+        path: "Dockerfile".into(),
+        level: Level::Safe,
+        before: Version { dockerfile: text, ignore: None },
+        after: Version { dockerfile: after, ignore: None },
+        steps: &steps,
+        context: None,
+        options: &Options::default(),
+        knowledge: Knowledge::builtin(),
+        predicted: None,
+        wants: Wants {
+            measure: true,
+            edit: None,
+            run: false,
+            probe: None,
+            args: Vec::new(),
+            timeout: Duration::from_secs(5),
+            ignore: ignored_paths(&[]).unwrap(),
+        },
+    };
+    struct Silent;
+    impl Watch for Silent {
+        fn begins(&mut self, _: &str) {}
+        fn line(&mut self, _: &str) {}
+    }
+    let engine = Engine::find(BuildOptions { network: Some("none".into()), ..Default::default() }).unwrap();
+    let outcome = dfopt::verify::verify(&job, &engine, &mut Silent).unwrap();
+    let Verdict::Differs { total: 1, blame: Some(blame), .. } = &outcome.verdict else {
+        panic!("{:?}", outcome.verdict)
+    };
+    assert_eq!(blame.pass, "bad");
 }
 
 /// What an engine and the temporary folder hold of runs of process `pid`.
