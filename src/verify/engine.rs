@@ -423,11 +423,10 @@ impl Log {
 
     fn into_steps(self) -> Vec<StepRun> {
         let counts = |name: &str| {
-            let word = name.rsplit_once("] ").map_or(name, |(_, n)| n).split(' ').next();
-            matches!(
-                word.unwrap_or_default().to_ascii_uppercase().as_str(),
-                "RUN" | "COPY" | "ADD" | "WORKDIR"
-            )
+            let words =
+                if name.starts_with('[') { name.split_once("] ").map_or(name, |(_, n)| n) } else { name };
+            let keyword = words.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+            matches!(keyword.as_str(), "RUN" | "COPY" | "ADD" | "WORKDIR")
         };
         let steps = self.steps.into_iter().filter(|(_, name, _)| counts(name));
         steps.map(|(_, name, cached)| StepRun { name, cached }).collect()

@@ -61,7 +61,7 @@ impl Probe {
 pub struct Answer {
     /// `200, 2 bytes`, `exit 0, 12 bytes`, `running`, `exited with 1`.
     pub summary: String,
-    /// What it said: the body of its answer, what the command printed, or, of an image that ended by itself, its standard output.
+    /// What it said: the body of its answer, what the command printed, or, of an image that ended by itself, both of its streams.
     #[serde(serialize_with = "as_text")]
     pub body: Vec<u8>,
     /// Whether the image started and, where it was asked, answered.
@@ -213,7 +213,9 @@ fn watched(state: &State, port: Option<u16>, elapsed: Duration) -> Result<(Strin
 /// An image that has done its work: how it ended, and what it printed.
 fn ended(container: &str, code: i64) -> Result<(String, Vec<u8>), String> {
     let out = child::output(Command::new("docker").args(["logs", container])).map_err(|e| e.to_string())?;
-    Ok((format!("exited with {code}, {} bytes", out.stdout.len()), out.stdout))
+    let mut said = out.stdout;
+    said.extend(out.stderr.as_bytes());
+    Ok((format!("exited with {code}, {} bytes", said.len()), said))
 }
 
 /// Whether somebody listens. The engine's proxy takes connections for a container that does not, and closes them at once.
