@@ -97,6 +97,15 @@ fn references_give_their_systems() {
     check("lsiobase/alpine:arm64v8-3.9", "Alpine alpine 3.9 /bin/busybox apk user=0");
     check("golang@sha256:ab", "Other ? ? ? ? user=?");
     check("mysql:8.4", "Rhel oraclelinux-slim ? /bin/bash ? user=0");
+    check("adoptopenjdk:11-jre-hotspot", "Debian ubuntu 20.04 /bin/dash apt-get user=0");
+    check("clojure:temurin-17-lein", "Debian ubuntu ? /bin/dash apt-get user=0");
+    check("clojure:temurin-21-lein", "Debian debian ? /bin/dash apt-get user=0");
+    check("docker:27-dind-rootless", "Alpine alpine ? /bin/busybox apk user=rootless");
+    check("neurodebian:nd22.04", "Debian ubuntu 22.04 /bin/dash apt-get user=0");
+    check("mcr.microsoft.com/dotnet/sdk:6.0-cbl-mariner2.0", "Other azurelinux 2 /bin/bash tdnf user=0");
+    check("ghcr.io/astral-sh/uv:0.8.4", "Scratch scratch ? ? none user=0");
+    check("ghcr.io/astral-sh/uv:python3.12-bookworm-slim", "Debian debian 12 /bin/dash apt-get user=0");
+    check("ghcr.io/astral-sh/uv:python3.14-dhi", "Other dhi ? ? ? user=?");
     for unknown in ["acme/app", "registry.example.com/python:3", "localhost:5000/debian", "$BASE", ""] {
         check(unknown, "unknown");
     }
@@ -180,12 +189,15 @@ fn commands_have_their_class_and_paths() {
     check("apk add --no-cache curl", "Packages|*|*");
     check("apk update", "Index|*|/var/cache/apk/**");
     check("yum install -y gcc", "Packages|*|*");
-    check("yum clean all", "Cleanup|||/var/cache/yum/**");
+    check("yum clean all", "Cleanup|||/var/cache/yum/** /var/cache/dnf/** /var/cache/libdnf5/**");
     check("yum -y update", "Packages|*|*");
     check("dnf -y install gcc", "Packages|*|*");
     check("microdnf install gcc", "Packages|*|*");
     check("zypper --non-interactive install gcc", "Packages|*|*");
     check("pacman -Syu --noconfirm", "Packages|*|*");
+    check("pacman -Sy git", "Packages|*|*");
+    check("sort -o /a /b", "Config|/b|/a");
+    check("setcap cap_net_raw+ep /a", "Config|*|*");
     check("wget -qO /a http://x", "Fetch|*|/a");
     check("go mod download", "Install go|*|*|*");
     check("yarn", "Install yarn|*|*|*");
