@@ -267,3 +267,114 @@ fn new_homes(images: &Images<'_>) -> Vec<String> {
     let (before, after) = (users(images.before), users(images.after));
     after.difference(&before).map(|(_, home)| home.clone()).filter(|home| home.len() > 1).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        edit::Edits,
+        verify::{
+            differ::compare,
+            tree::{Entry, Kind, Tree},
+        },
+    };
+
+    /// An image of files, each with its owner and content, and a config.
+    fn image(files: &[(&str, u64, &str)], config: &[(&str, Value)]) -> Image {
+        let mut tree = Tree::default();
+        for (path, uid, text) in files {
+            let mut digest = [0; 32];
+            digest.iter_mut().zip(text.bytes()).for_each(|(d, b)| *d = b);
+            let entry = Entry {
+                kind: Kind::File,
+                mode: 0o644,
+                uid: *uid,
+                gid: 0,
+                size: text.len() as u64,
+                digest: Some(Box::new(digest)),
+                target: None,
+                linked: None,
+                xattrs: Vec::new(),
+            };
+            tree.entries.insert((*path).into(), entry);
+            tree.texts.insert((*path).into(), text.as_bytes().to_vec());
+        }
+        Image { tree, config: config.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect() }
+    }
+
+    const BEFORE: &str = "FROM debian:12\nCOPY app /srv/app\nRUN true\n";
+    const AFTER: &str = "FROM gcr.io/distroless/base-debian12\nCOPY app /srv/app\n";
+
+    /// What is left of the differences between two images, where a step of `level` has `effects`.
+    fn check(effects: &[Effect], level: Level, images: &Images<'_>, left: &[&str]) {
+        let step = Step {
+            pass: "it",
+            level,
+            lines: (1, 1),
+            message: String::new(),
+            evidence: Vec::new(),
+            assumes: Vec::new(),
+            effects: effects.to_vec(),
+            edits: Edits::default(),
+        };
+        let (steps, options) = ([step], Options::default());
+        let (before, after) = (BEFORE.as_bytes(), AFTER.as_bytes());
+        let declared = Declared::new(&steps, before, after, Knowledge::builtin(), &options, None);
+        let found: Vec<String> = compare(images.before, images.after)
+            .iter()
+            .filter(|d| declared.admits(d, images).is_none())
+            .map(|d| match &d.place {
+                Place::Path(p) => p.to_string(),
+                Place::Config(f) => f.clone(),
+            })
+            .collect();
+        assert_eq!(found, left, "{effects:?} at {level}");
+    }
+
+    #[test]
+    fn a_user_may_come_and_no_account_go() {
+        let passwd = "root:x:0:0::/root:/bin/sh\n";
+        let more = format!("{passwd}app:x:7:7::/home/app:/bin/sh\n");
+        let config = |user: &str| [("User", Value::from(user)), ("Cmd", Value::from(user))];
+        let before = image(&[("etc/passwd", 0, passwd), ("data/x", 0, "x"), ("etc/y", 0, "y")], &config(""));
+        let after = image(
+            &[("etc/passwd", 0, &more), ("home/app/.profile", 7, ""), ("data/x", 7, "x"), ("etc/y", 7, "y")],
+            &config("7"),
+        );
+        let images = Images { before: &before, after: &after, bases: None };
+        let effects = [Effect::User { stage: 0 }, Effect::Owner { path: "/data".into() }];
+        check(&effects, Level::Review, &images, &["Cmd", "etc/y"]);
+        let all = ["Cmd", "User", "data/x", "etc/passwd", "etc/y", "home/app/.profile"];
+        check(&effects, Level::Safe, &images, &all);
+        check(&[Effect::User { stage: 1 }], Level::Review, &images, &all);
+        let back = Images { before: &after, after: &before, bases: None };
+        check(&effects, Level::Review, &back, &["Cmd", "etc/passwd", "etc/y", "home/app/.profile"]);
+    }
+
+    #[test]
+    fn another_base_brings_and_takes_its_own_and_no_more() {
+        let old = image(&[("bin/sh", 0, "dash"), ("etc/os", 0, "debian")], &[]);
+        let new = image(&[("etc/os", 0, "distroless"), ("home/nonroot", 65532, "")], &[]);
+        let before = image(
+            &[
+                ("bin/sh", 0, "dash"),
+                ("etc/os", 0, "debian"),
+                ("srv/app", 0, "app"),
+                ("var/made", 0, "by RUN"),
+            ],
+            &[],
+        );
+        let good = [("etc/os", 0, "distroless"), ("home/nonroot", 65532, ""), ("srv/app", 0, "app")];
+        let effects = [Effect::Base { stage: 0 }, Effect::Removed { command: "true".into() }];
+        let with = |files: &[(&str, u64, &str)], effects: &[Effect], left: &[&str]| {
+            let after = image(files, &[]);
+            let images = Images { before: &before, after: &after, bases: Some((&old, &new)) };
+            check(effects, Level::Review, &images, left);
+        };
+        with(&good, &effects, &[]);
+        with(&good, &effects[..1], &["var/made"]);
+        with(&good[..2], &effects, &["srv/app"]);
+        with(&[good[0], good[1], ("srv/app", 0, "apq")], &effects, &["srv/app"]);
+        with(&[good[0], good[1], good[2], ("srv/more", 0, "")], &effects, &["srv/more"]);
+    }
+}
