@@ -42,17 +42,16 @@ pub struct Rebuild {
 /// The estimate for a file before and after a rewrite. `is_manifest` tells by a file's name.
 #[must_use]
 pub fn rebuild(
-    before: &Dockerfile,
-    after: &Dockerfile,
+    (before, old): (&Dockerfile, &Graph),
+    (after, new): (&Dockerfile, &Graph),
     options: &Options,
     is_manifest: &dyn Fn(&str) -> bool,
 ) -> Rebuild {
-    let graphs = [before, after].map(|f| Graph::new(f, &options.build_args));
-    let steps = |i: usize, file| dirty(file, &graphs[i], options, &|ins, _| matters(ins));
+    let steps = dirty(after, new, options, &|ins, _| matters(ins));
     let rerun = |edited: Edited| Rerun {
-        before: count(before, &graphs[0], options, edited, is_manifest),
-        after: count(after, &graphs[1], options, edited, is_manifest),
-        steps: steps(1, after),
+        before: count(before, old, options, edited, is_manifest),
+        after: count(after, new, options, edited, is_manifest),
+        steps,
     };
     let same = before
         .instructions
@@ -63,7 +62,7 @@ pub fn rebuild(
     Rebuild {
         source_edit: rerun(Edited::Source),
         manifest_edit: rerun(Edited::Manifest),
-        cold: dirty(after, &graphs[1], options, &|_, at| at >= same),
+        cold: dirty(after, new, options, &|_, at| at >= same),
     }
 }
 
@@ -171,7 +170,9 @@ mod tests {
 
     fn check(before: &str, after: &str, source: (usize, usize), manifest: (usize, usize)) {
         let (a, b) = (parse(before.as_bytes()), parse(after.as_bytes()));
-        let rebuild = rebuild(&a, &b, &Options::default(), &|n| n.starts_with("package"));
+        let (old, new) = (Graph::new(&a, &[]), Graph::new(&b, &[]));
+        let is_manifest = |n: &str| n.starts_with("package");
+        let rebuild = rebuild((&a, &old), (&b, &new), &Options::default(), &is_manifest);
         assert_eq!(
             (rebuild.source_edit.before, rebuild.source_edit.after),
             source,

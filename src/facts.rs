@@ -175,8 +175,8 @@ pub struct Call {
 /// The facts of a Dockerfile.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    file: &'a Dockerfile,
-    graph: &'a Graph,
+    file: Arc<Dockerfile>,
+    graph: Arc<Graph>,
     knowledge: &'a Knowledge,
     // Invariant: one for each instruction.
     states: Vec<State>,
@@ -190,15 +190,15 @@ impl<'a> Facts<'a> {
     /// Derives the facts of `file`.
     #[must_use]
     pub fn derive(
-        file: &'a Dockerfile,
-        graph: &'a Graph,
+        file: &Arc<Dockerfile>,
+        graph: &Arc<Graph>,
         knowledge: &'a Knowledge,
         options: &Options,
     ) -> Facts<'a> {
         let n = file.instructions.len();
         let mut facts = Facts {
-            file,
-            graph,
+            file: file.clone(),
+            graph: graph.clone(),
             knowledge,
             states: Vec::with_capacity(n),
             stages: Vec::with_capacity(graph.stages().len()),
@@ -215,8 +215,14 @@ impl<'a> Facts<'a> {
 
     /// The file that they are of.
     #[must_use]
-    pub fn file(&self) -> &'a Dockerfile {
-        self.file
+    pub fn file(&self) -> &Arc<Dockerfile> {
+        &self.file
+    }
+
+    /// The graph of that file.
+    #[must_use]
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
     }
 
     /// What holds before instruction `index`; for a FROM, and what stands before the first one, what holds in its stage at first.
@@ -360,11 +366,11 @@ impl<'a> Facts<'a> {
     }
 
     fn derive_stage(&mut self, index: usize, shipped: &[(bool, bool)], options: &Options) {
-        let stage = &self.graph.stages()[index];
+        let body = self.graph.stages()[index].body.clone();
         let (mut state, mut config, mut facts) = self.start(index);
         (facts.ships, facts.is_target) = shipped[index];
         self.states.push(state.clone());
-        for at in stage.body.clone() {
+        for at in body {
             self.states.push(state.clone());
             let ins = &self.file.instructions[at];
             config.note(ins, &state, self.file.escape);
@@ -421,7 +427,7 @@ impl<'a> Facts<'a> {
                     Some(image) => {
                         let state = from_image(&image, fresh);
                         facts.windows |= image.is_windows();
-                        facts.image = Some(Arc::new(image));
+                        facts.image = Some(image);
                         state
                     }
                     None => fresh,

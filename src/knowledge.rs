@@ -11,7 +11,7 @@ pub mod tables;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 pub use commands::{Class, CommandFacts, Paths};
 pub use images::{Dir, Family, Group, Image, Libc, User};
@@ -36,6 +36,18 @@ pub struct Knowledge {
     distroless: OnceLock<Distroless>,
     users: OnceLock<tables::Users>,
     signals: OnceLock<Signals>,
+    found: Found,
+}
+
+/// The images that were asked for, by reference: a file is planned in several versions that name the same ones.
+#[derive(Debug, Default)]
+struct Found(Mutex<BTreeMap<String, Option<Arc<Image>>>>);
+
+impl Clone for Found {
+    /// Nothing is kept, for a clone gets other facts laid over it.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Knowledge {
@@ -73,9 +85,17 @@ impl Knowledge {
     /// What is known of the image that `reference` names (the word after FROM, variables resolved). A tag wins over the
     /// digest beside it; no tag is `latest`; of a digest alone only what all tags have in common is told. None: the
     /// repository is not in the catalogue.
-    pub fn image(&self, reference: &str) -> Option<Image> {
+    pub fn image(&self, reference: &str) -> Option<Arc<Image>> {
+        let mut found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(image) = found.get(reference) {
+            return image.clone();
+        }
         let images = self.images();
-        images.lookup(reference).or_else(|| self.distroless().image(reference, |name| images.canonical(name)))
+        let image = images.lookup(reference);
+        let image =
+            image.or_else(|| self.distroless().image(reference, |name| images.canonical(name))).map(Arc::new);
+        found.insert(reference.to_owned(), image.clone());
+        image
     }
 
     /// The class of a command and the paths it touches; `argv` are its words after expansion, the program first.

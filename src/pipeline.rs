@@ -110,30 +110,39 @@ pub struct Plan {
 /// Plans one file.
 #[must_use]
 pub fn plan(unit: &Unit, request: &Request) -> Plan {
-    let file = syntax::parse(&unit.text);
-    if let Some(skipped) = gate::skip(&file) {
+    plan_of(unit, request, &Arc::new(syntax::parse(&unit.text)), None)
+}
+
+/// Plans `file`, which is the unit's text, read; `facts` are its facts, where they are known already.
+#[must_use]
+pub fn plan_of<'a>(
+    unit: &'a Unit,
+    request: &'a Request,
+    file: &Arc<Dockerfile>,
+    facts: Option<Facts<'a>>,
+) -> Plan {
+    if let Some(skipped) = gate::skip(file) {
         return Plan::unchanged(unit.text.clone(), Some(skipped));
     }
+    let mut version = match facts {
+        Some(facts) => Version { pragmas: Pragmas::read(file), facts, unit, request },
+        None => Version::of(file, unit, request),
+    };
     let mut work = Work {
-        text: unit.text.clone(),
+        input: version.text(),
+        now: version.text(),
         contexts: unit.contexts.clone(),
         files: Vec::new(),
         origins: Vec::new(),
         steps: Vec::new(),
         banned: Vec::new(),
         faults: Vec::new(),
-        input: file,
     };
     let mut safe: Option<(Work, Vec<Refused>)> = None;
     let mut level = Level::Safe;
     let (mut at, mut round, mut changed) = (0, 0, false);
     'text: loop {
-        let file = if work.steps.is_empty() { work.input.clone() } else { syntax::parse(&work.text) };
-        let graph = Graph::new(&file, &unit.options.build_args);
-        let facts = Facts::derive(&file, &graph, request.knowledge, &unit.options);
-        let pragmas = Pragmas::read(&file);
         let mut found: Vec<Option<Vec<Finding>>> = vec![None; request.passes.len()];
-        let version = Version { file: &file, graph: &graph, facts: &facts, unit, request, pragmas: &pragmas };
         loop {
             while at < request.passes.len() {
                 let pass = request.passes[at];
@@ -144,8 +153,8 @@ pub fn plan(unit: &Unit, request: &Request) -> Plan {
                     Some((f.clone(), rewrite.clone()))
                 });
                 if let Some((finding, rewrite)) = next {
-                    if work.try_step(&version, pass.meta(), finding, rewrite, level) {
-                        changed = true;
+                    if let Some(next) = work.try_step(&version, pass.meta(), finding, rewrite, level) {
+                        (version, changed) = (next, true);
                         if work.steps.len() < STEPS {
                             continue 'text;
                         }
@@ -201,24 +210,43 @@ impl Plan {
     }
 }
 
-/// One text of the file, analysed.
-struct Version<'a> {
-    file: &'a Dockerfile,
-    graph: &'a Graph,
-    facts: &'a Facts<'a>,
-    unit: &'a Unit,
-    request: &'a Request<'a>,
-    pragmas: &'a Pragmas,
+/// One text of the file, read.
+#[derive(Clone)]
+struct Text {
+    file: Arc<Dockerfile>,
+    graph: Arc<Graph>,
 }
 
-impl Version<'_> {
+/// One text of the file, analysed.
+struct Version<'a> {
+    facts: Facts<'a>,
+    pragmas: Pragmas,
+    unit: &'a Unit,
+    request: &'a Request<'a>,
+}
+
+impl<'a> Version<'a> {
+    fn of(file: &Arc<Dockerfile>, unit: &'a Unit, request: &'a Request) -> Version<'a> {
+        let graph = Arc::new(Graph::new(file, &unit.options.build_args));
+        let facts = Facts::derive(file, &graph, request.knowledge, &unit.options);
+        Version { pragmas: Pragmas::read(file), facts, unit, request }
+    }
+
+    fn text(&self) -> Text {
+        Text { file: self.facts.file().clone(), graph: self.facts.graph().clone() }
+    }
+
+    fn view<'b>(&'b self, context: Option<&'b Context>) -> View<'b> {
+        View { file: self.facts.file(), graph: self.facts.graph(), facts: &self.facts, context }
+    }
+
     /// What a pass finds, in every context alike.
     fn run(&self, pass: &dyn Pass, contexts: &[Arc<Context>]) -> Vec<Finding> {
         let with = |context: Option<&Context>| {
             pass.run(&Input {
-                file: self.file,
-                graph: self.graph,
-                facts: self.facts,
+                file: self.facts.file(),
+                graph: self.facts.graph(),
+                facts: &self.facts,
                 context,
                 knowledge: self.request.knowledge,
                 options: &self.unit.options,
@@ -243,7 +271,7 @@ impl Version<'_> {
             }
         }
         for finding in &mut findings {
-            if let Some(by) = self.pragmas.opts_out(self.file, finding.at, &pass.meta()) {
+            if let Some(by) = self.pragmas.opts_out(self.facts.file(), finding.at, &pass.meta()) {
                 finding.refuse_instead(Reason::OptedOut, by, "remove the pragma");
             }
         }
@@ -254,8 +282,8 @@ impl Version<'_> {
 /// A file on its way.
 #[derive(Clone)]
 struct Work {
-    input: Dockerfile,
-    text: Vec<u8>,
+    input: Text,
+    now: Text,
     contexts: Vec<Arc<Context>>,
     files: Vec<(RepoPath, Vec<u8>)>,
     /// The edits of each step, to find where a byte came from.
@@ -270,27 +298,27 @@ impl Work {
         self.banned.iter().any(|(id, f)| *id == pass && f == finding)
     }
 
-    /// Applies a rewrite if it passes validation; else notes the fault and never tries it again.
-    fn try_step(
+    /// Applies a rewrite if it passes validation: the next version. Else notes the fault and never tries it again.
+    fn try_step<'a>(
         &mut self,
-        version: &Version,
+        version: &Version<'a>,
         meta: Meta,
         finding: Finding,
         rewrite: Rewrite,
         round: Level,
-    ) -> bool {
+    ) -> Option<Version<'a>> {
         let lines = self.input_lines(finding.at);
         let checked = self.apply(version, &rewrite);
-        let (text, contexts, files) = match checked {
+        let (next, contexts, files) = match checked {
             Ok(next) => next,
             Err(fault) => {
                 let validate::Fault { rule, message } = fault;
                 self.faults.push(RolledBack { pass: meta.id, lines, rule, message });
                 self.banned.push((meta.id, finding));
-                return false;
+                return None;
             }
         };
-        (self.text, self.contexts, self.files) = (text, contexts, files);
+        (self.now, self.contexts, self.files) = (next.text(), contexts, files);
         self.origins.push(rewrite.edits.dockerfile.clone());
         let Rewrite { level, evidence, assumes, effects, edits } = rewrite;
         let level = level.min(round);
@@ -304,20 +332,21 @@ impl Work {
             effects,
             edits,
         });
-        true
+        Some(next)
     }
 
     #[allow(clippy::type_complexity)]
-    fn apply(
+    fn apply<'a>(
         &self,
-        version: &Version,
+        version: &Version<'a>,
         rewrite: &Rewrite,
-    ) -> Result<(Vec<u8>, Vec<Arc<Context>>, Vec<(RepoPath, Vec<u8>)>), validate::Fault> {
+    ) -> Result<(Version<'a>, Vec<Arc<Context>>, Vec<(RepoPath, Vec<u8>)>), validate::Fault> {
         if rewrite.level == Level::Safe && !rewrite.effects.iter().all(Effect::is_safe) {
             return validate::fault("V2", "a safe rewrite declares an effect that only a review may have");
         }
-        let text = rewrite.edits.dockerfile.apply(&self.text);
-        if text == self.text && rewrite.edits.files.is_empty() {
+        let old = self.now.file.text();
+        let text = rewrite.edits.dockerfile.apply(old);
+        if text == old && rewrite.edits.files.is_empty() {
             return validate::fault("V2", "the rewrite changes nothing");
         }
         let mut files = self.files.clone();
@@ -332,31 +361,23 @@ impl Work {
             files.retain(|(p, _)| p != path);
             files.push((path.clone(), after));
         }
-        let file = syntax::parse(&text);
-        let graph = Graph::new(&file, &version.unit.options.build_args);
-        let facts = Facts::derive(&file, &graph, version.request.knowledge, &version.unit.options);
+        let next = Version::of(&Arc::new(syntax::parse(&text)), version.unit, version.request);
         let contexts_or_none = |c: &[Arc<Context>]| -> Vec<Option<Arc<Context>>> {
             if c.is_empty() { vec![None] } else { c.iter().cloned().map(Some).collect() }
         };
         for (old, new) in contexts_or_none(&self.contexts).iter().zip(contexts_or_none(&contexts)) {
-            let old = View {
-                file: version.file,
-                graph: version.graph,
-                facts: version.facts,
-                context: old.as_deref(),
-            };
-            let new = View { file: &file, graph: &graph, facts: &facts, context: new.as_deref() };
+            let (old, new) = (version.view(old.as_deref()), next.view(new.as_deref()));
             let claim = Claim { effects: &rewrite.effects, assumes: &rewrite.assumes, level: rewrite.level };
             validate(&old, &new, claim, version.request.knowledge)?;
         }
-        Ok((text, contexts, files))
+        Ok((next, contexts, files))
     }
 
     /// The lines of the input that `at` of the present text came from.
     fn input_lines(&self, at: Span) -> (u32, u32) {
         let back = |byte: u32| self.origins.iter().rev().fold(byte, |b, edits| edits.origin(b));
         let (start, end) = (back(at.start), back(at.end.saturating_sub(1).max(at.start)));
-        let lines = self.input.lines();
+        let lines = self.input.file.lines();
         (lines.line(start), lines.line(end.max(start)))
     }
 
@@ -389,19 +410,20 @@ impl Work {
     }
 
     fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
-        let rebuild = (self.text != unit.text).then(|| {
-            let after = syntax::parse(&self.text);
+        let Work { input, now, .. } = &self;
+        let rebuild = (now.file.text() != unit.text).then(|| {
             // what a new COPY names is a manifest, whatever it is called
-            let named = copied_names(&after);
-            let old = copied_names(&self.input);
+            let named = copied_names(&now.file);
+            let old = copied_names(&input.file);
             let is_manifest = |name: &str| {
                 Ecosystems::builtin().is_manifest(name) || (named.contains(name) && !old.contains(name))
             };
-            cost::rebuild(&self.input, &after, &unit.options, &is_manifest)
+            let (before, after) = ((&*input.file, &*input.graph), (&*now.file, &*now.graph));
+            cost::rebuild(before, after, &unit.options, &is_manifest)
         });
         Plan {
             before: unit.text.clone(),
-            after: self.text,
+            after: now.file.text().to_vec(),
             files: self.files,
             steps: self.steps,
             held,

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::CommandFactory;
@@ -108,9 +109,9 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
         GraphFormat::Json => Format::Json,
     };
     let drawn = guard::run(|| {
-        let ready = run::prepare(&input, text.clone(), &settings, &session);
+        let mut ready = run::prepare(&input, text.clone(), &settings, &session);
         let text = if after { ready.plan(&settings).after } else { text.clone() };
-        let file = syntax::parse(&text);
+        let file = Arc::new(syntax::parse(&text));
         if let Some(e) = file.error() {
             return Err(report::FileError {
                 code: e.code.into(),
@@ -119,8 +120,8 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
             });
         }
         let options = &ready.unit.options;
-        let mut graph = Graph::new(&file, &options.build_args);
-        let bare = graph.clone();
+        let bare = Arc::new(Graph::new(&file, &options.build_args));
+        let mut graph = Graph::clone(&bare);
         Facts::derive(&file, &bare, settings.knowledge(), options).connect_files(&mut graph);
         Ok(report::graph::render(&file, &graph, format))
     });

@@ -19,9 +19,10 @@ use super::{
 use crate::{
     config::{parse_version, shown},
     context::Context,
+    facts::Facts,
     graph::Graph,
     options::{Builder, Deployment, Options},
-    pipeline::{Plan, Request, Unit, plan},
+    pipeline::{Plan, Request, Unit, plan_of},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
     report::{ContextNote, File, FileError, Kind},
     syntax::{self, Dockerfile, Keyword},
@@ -116,7 +117,7 @@ pub(super) fn one(input: &Input, settings: &Settings, session: &Session) -> Plan
         Err(e) => return failed(Vec::new(), e),
     };
     match guard::run(|| prepare(input, text.clone(), settings, session)) {
-        Ok(ready) => match guard::run(|| ready.plan(settings)) {
+        Ok(mut ready) => match guard::run(|| ready.plan(settings)) {
             Ok(plan) => ready.into_planned(input, plan),
             Err(e) => failed(text, e),
         },
@@ -125,8 +126,11 @@ pub(super) fn one(input: &Input, settings: &Settings, session: &Session) -> Plan
 }
 
 /// A file with everything that its plan depends on.
-pub(super) struct Ready {
+pub(super) struct Ready<'a> {
     pub(super) unit: Unit,
+    file: Arc<Dockerfile>,
+    /// Of the file, where they were needed to find its context.
+    facts: Option<Facts<'a>>,
     passes: Vec<&'static dyn crate::pass::Pass>,
     contexts: Vec<Found>,
     /// Whether the file takes anything from its context.
@@ -142,11 +146,11 @@ struct Found {
     outside: Option<(String, PathBuf)>,
 }
 
-impl Ready {
-    pub(super) fn plan(&self, settings: &Settings) -> Plan {
+impl Ready<'_> {
+    pub(super) fn plan(&mut self, settings: &Settings) -> Plan {
         let request =
             Request { level: settings.level, passes: &self.passes, knowledge: settings.knowledge() };
-        plan(&self.unit, &request)
+        plan_of(&self.unit, &request, &self.file, self.facts.take())
     }
 
     /// The first of its contexts, and the folder that it is.
@@ -176,13 +180,19 @@ impl Ready {
 }
 
 /// Reads what surrounds a file. The repository is looked at only where the file copies from its context.
-pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session: &Session) -> Ready {
-    let file = syntax::parse(&text);
+pub(super) fn prepare<'a>(
+    input: &Input,
+    text: Vec<u8>,
+    settings: &'a Settings,
+    session: &Session,
+) -> Ready<'a> {
+    let file = Arc::new(syntax::parse(&text));
     let mut options = Options { builder: builder(&file, settings.builder), ..settings.options.clone() };
     options.targets.clone_from(&settings.targets);
     let passes =
         settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
-    let graph = Graph::new(&file, &options.build_args);
+    let mut graph = Arc::new(Graph::new(&file, &options.build_args));
+    let mut facts = None;
     let given = session.args().context.as_deref();
     let uses_context = (0..file.instructions.len()).any(|i| graph.reads_context(i));
     let mut contexts = Vec::new();
@@ -195,13 +205,13 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
             if options.targets.is_empty() {
                 options.targets = targets(&builds, &graph);
             }
-            add_args(&mut options.build_args, &builds);
-        }
-        let chosen = match (&path, given) {
-            (Some(path), None) => {
-                let wants = wants(&file, &graph, settings.knowledge(), &options);
-                choose(path, wants, declared.as_deref())
+            if add_args(&mut options.build_args, &builds) {
+                graph = Arc::new(Graph::new(&file, &options.build_args));
             }
+        }
+        let known = Facts::derive(&file, &graph, settings.knowledge(), &options);
+        let chosen = match (&path, given) {
+            (Some(path), None) => choose(path, wants(&known), declared.as_deref()),
             (None, None) => Vec::new(),
             (path, Some(_)) => {
                 let path = path.as_deref().unwrap_or(Path::new("Dockerfile"));
@@ -212,15 +222,11 @@ pub(super) fn prepare(input: &Input, text: Vec<u8>, settings: &Settings, session
             options.deployment = deployment(path, declared, chosen.first());
         }
         contexts = chosen.into_iter().map(|c| context(c, path.as_deref())).collect();
+        facts = Some(known);
     }
     let (found, contexts): (Vec<_>, Vec<_>) = contexts.into_iter().unzip();
-    Ready {
-        unit: Unit { text, contexts, options },
-        passes,
-        contexts: found,
-        uses_context,
-        path: input.path.clone(),
-    }
+    let unit = Unit { text, contexts, options };
+    Ready { unit, file, facts, passes, contexts: found, uses_context, path: input.path.clone() }
 }
 
 /// The contexts of the Dockerfile at `path`. Where no folder holds the manifests, they may be made in the build.
@@ -293,15 +299,17 @@ fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
     out
 }
 
-/// The arguments that all entries give alike; what is given already stays.
-fn add_args(args: &mut Vec<(String, String)>, builds: &[&Build]) {
-    let Some(first) = builds.first() else { return };
-    for (name, value) in &first.args {
+/// Adds the arguments that all entries give alike; what is given already stays. Whether there are any.
+fn add_args(args: &mut Vec<(String, String)>, builds: &[&Build]) -> bool {
+    let given = args.len();
+    let first = builds.first().into_iter();
+    for (name, value) in first.flat_map(|b| &b.args) {
         let same = builds.iter().all(|b| b.args.iter().any(|(n, v)| n == name && v == value));
         if same && !args.iter().any(|(n, _)| n == name) {
             args.push((name.clone(), value.clone()));
         }
     }
+    args.len() > given
 }
 
 fn deployment(path: &Path, declared: &Declared, chosen: Option<&Chosen>) -> Deployment {

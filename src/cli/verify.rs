@@ -102,7 +102,8 @@ fn one(
 ) -> Result<Option<Vec<Outcome>>, String> {
     let shown = &input.shown;
     let text = input.read(args.plan.max_file_size).map_err(|e| e.message)?;
-    let ready = guard::run(|| run::prepare(input, text.clone(), settings, session)).map_err(|e| e.message)?;
+    let mut ready =
+        guard::run(|| run::prepare(input, text.clone(), settings, session)).map_err(|e| e.message)?;
     let plan = guard::run(|| ready.plan(settings)).map_err(|e| e.message)?;
     match &plan.skipped {
         Some(Skipped::Invalid(e)) => return Err(format!("{shown}:{}: {}", e.line, e.message)),

@@ -6,15 +6,14 @@ use crate::{
     ecosystem::{Ecosystems, Install, Recognized, Takes},
     facts::{Facts, join},
     graph::{Graph, Mount},
-    knowledge::Knowledge,
-    options::Options,
     repo::{Wants, normal, relative},
     syntax::{Dockerfile, Instruction, Keyword},
 };
 
-/// What `file` takes from its context: the sources that are literal, and, where it takes the whole context, the manifests
+/// What a file takes from its context: the sources that are literal, and, where it takes the whole context, the manifests
 /// that its installs read there.
-pub(super) fn wants(file: &Dockerfile, graph: &Graph, knowledge: &Knowledge, options: &Options) -> Wants {
+pub(super) fn wants(facts: &Facts) -> Wants {
+    let (file, graph) = (facts.file(), facts.graph());
     let mut out = Wants::default();
     for (_, ins) in file.instructions.iter().enumerate().filter(|(i, _)| graph.reads_context(*i)) {
         for source in sources(ins) {
@@ -28,9 +27,8 @@ pub(super) fn wants(file: &Dockerfile, graph: &Graph, knowledge: &Knowledge, opt
     out.literal_sources.sort();
     out.literal_sources.dedup();
     if out.whole {
-        let facts = Facts::derive(file, graph, knowledge, options);
         out.manifests =
-            graph.stages().iter().flat_map(|s| manifests(file, graph, &facts, s.body.clone())).collect();
+            graph.stages().iter().flat_map(|s| manifests(file, graph, facts, s.body.clone())).collect();
         out.manifests.sort();
         out.manifests.dedup();
     }
@@ -117,13 +115,15 @@ fn read_by(install: &Install, dir: &str, target: &str) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::syntax::parse;
+    use crate::{knowledge::Knowledge, options::Options, syntax::parse};
 
     fn check(text: &str, sources: &[&str], manifests: &[&str], whole: bool) {
-        let file = parse(text.as_bytes());
-        let graph = Graph::new(&file, &[]);
-        let wants = wants(&file, &graph, Knowledge::builtin(), &Options::default());
+        let file = Arc::new(parse(text.as_bytes()));
+        let graph = Arc::new(Graph::new(&file, &[]));
+        let wants = wants(&Facts::derive(&file, &graph, Knowledge::builtin(), &Options::default()));
         assert_eq!(wants.literal_sources, sources, "{text}");
         assert_eq!(wants.manifests.concat(), manifests, "{text}");
         assert_eq!(wants.whole, whole, "{text}");

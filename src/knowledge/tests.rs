@@ -130,7 +130,7 @@ fn users_and_configuration_follow_the_tag() {
     assert_eq!(image("maven:3.9-eclipse-temurin-21").language, Some(("java".into(), Some("21".into()))));
     assert!(image("python:2-onbuild").onbuild);
     assert!(image("php:8-apache").must_start_as_root.is_some());
-    assert!(!image("debian:13").user_tools.expect("known").contains(&"adduser".into()));
+    assert!(!image("debian:13").user_tools.as_ref().expect("known").contains(&"adduser".into()));
 }
 
 /// `class [ecosystem] | reads | writes | deletes`, `*` for everything.

@@ -26,8 +26,8 @@ fn check_with(
         files.iter().map(|(p, mode)| ((*p).to_owned(), (b"x".to_vec(), *mode))).collect();
     let context = Context::new(Arc::new(Memory { files }), ".".into(), Origin::Memory, "Dockerfile");
     let options = Options::default();
-    let (old, new) = (syntax::parse(before.as_bytes()), syntax::parse(after.as_bytes()));
-    let (old_graph, new_graph) = (Graph::new(&old, &[]), Graph::new(&new, &[]));
+    let [old, new] = [before, after].map(|t| Arc::new(syntax::parse(t.as_bytes())));
+    let [old_graph, new_graph] = [&old, &new].map(|f| Arc::new(Graph::new(f, &[])));
     let knowledge = Knowledge::builtin();
     let old_facts = Facts::derive(&old, &old_graph, knowledge, &options);
     let new_facts = Facts::derive(&new, &new_graph, knowledge, &options);

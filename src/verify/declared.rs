@@ -1,7 +1,7 @@
 //! What a rewrite may change on purpose: at review each difference must be one that a step declared by an [`Effect`]. A safe step may
 //! change nothing, so this asks the review steps alone.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::Value;
 
@@ -64,9 +64,8 @@ impl<'a> Declared<'a> {
     ) -> Declared<'a> {
         let review = steps.iter().filter(|s| s.level == Level::Review);
         let effects: Vec<_> = review.flat_map(|s| s.effects.iter().map(|e| (e, s.pass))).collect();
-        let (old, new) = (parse(before), parse(after));
-        let (old_graph, new_graph) =
-            (Graph::new(&old, &options.build_args), Graph::new(&new, &options.build_args));
+        let [old, new] = [before, after].map(|t| Arc::new(parse(t)));
+        let [old_graph, new_graph] = [&old, &new].map(|f| Arc::new(Graph::new(f, &options.build_args)));
         let last = old_graph.stages().len().saturating_sub(1);
         let stage = target.and_then(|t| old_graph.find_stage(t)).map_or(last, |s| s.index);
         let facts = Facts::derive(&old, &old_graph, knowledge, options);

@@ -100,8 +100,8 @@ pub fn check(
     said: &Said,
     options: &Options,
 ) -> Result<(), Fault> {
-    let (a, b) = (parse(old.0), parse(new.0));
-    let (ga, gb) = (Graph::new(&a, &options.build_args), Graph::new(&b, &options.build_args));
+    let [a, b] = [old.0, new.0].map(|t| Arc::new(parse(t)));
+    let [ga, gb] = [&a, &b].map(|f| Arc::new(Graph::new(f, &options.build_args)));
     let knowledge = Knowledge::builtin();
     let (fa, fb) = (Facts::derive(&a, &ga, knowledge, options), Facts::derive(&b, &gb, knowledge, options));
     let old = View { file: &a, graph: &ga, facts: &fa, context: old.1 };

@@ -156,6 +156,8 @@ fn plain_command(unit: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::{
         facts::Facts,
         graph::Graph,
@@ -169,8 +171,8 @@ mod tests {
     /// Validates `new` against `old` under `effects`; the rule that finds a fault, and what it says.
     fn check(old: &str, new: &str, effects: &[Effect], expect: Option<&str>) {
         let (options, knowledge) = (Options::default(), Knowledge::builtin());
-        let (a, b) = (syntax::parse(old.as_bytes()), syntax::parse(new.as_bytes()));
-        let (ga, gb) = (Graph::new(&a, &[]), Graph::new(&b, &[]));
+        let [a, b] = [old, new].map(|t| Arc::new(syntax::parse(t.as_bytes())));
+        let [ga, gb] = [&a, &b].map(|f| Arc::new(Graph::new(f, &[])));
         let (fa, fb) =
             (Facts::derive(&a, &ga, knowledge, &options), Facts::derive(&b, &gb, knowledge, &options));
         let old_view = View { file: &a, graph: &ga, facts: &fa, context: None };

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{
     facts::Facts,
     graph::Graph,
@@ -49,8 +51,8 @@ fn effects() -> Vec<Effect> {
 
 fn judge(before: &str, after: &str, effects: &[Effect]) -> Result<(), String> {
     let (knowledge, options) = (Knowledge::builtin(), Options::default());
-    let (old, new) = (syntax::parse(before.as_bytes()), syntax::parse(after.as_bytes()));
-    let (old_graph, new_graph) = (Graph::new(&old, &[]), Graph::new(&new, &[]));
+    let [old, new] = [before, after].map(|t| Arc::new(syntax::parse(t.as_bytes())));
+    let [old_graph, new_graph] = [&old, &new].map(|f| Arc::new(Graph::new(f, &[])));
     let old_facts = Facts::derive(&old, &old_graph, knowledge, &options);
     let new_facts = Facts::derive(&new, &new_graph, knowledge, &options);
     let a = View { file: &old, graph: &old_graph, facts: &old_facts, context: None };
