@@ -269,10 +269,10 @@ impl Context {
     #[must_use]
     pub fn list(&self, dir: &str) -> Vec<(String, Entry)> {
         let dir = normal(dir);
-        self.list_under(&dir, &self.ignore.walk(&dir))
-            .into_iter()
-            .map(|(name, entry, _)| (name, entry))
-            .collect()
+        let mut entries = self.carried(&dir, &self.ignore.walk(&dir));
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        let start = if dir.is_empty() { 0 } else { dir.len() + 1 };
+        entries.into_iter().map(|(path, entry, _)| (path[start..].to_string(), entry)).collect()
     }
 
     /// What the context carries below `dir`, at most `limit` entries. Symlinks are not followed.
@@ -366,13 +366,12 @@ impl Context {
         !verdict.excluded || (kind == FileKind::Dir && !self.ignore.all_below(path, verdict))
     }
 
-    fn list_under(&self, dir: &str, parent: &Verdict) -> Vec<(String, Entry, Verdict)> {
-        let mut entries = self.source.list(dir);
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        let judged = entries.into_iter().filter_map(|(name, entry)| {
-            let path = join(dir, &name);
+    // The paths in `dir` that the context carries, in any order.
+    fn carried(&self, dir: &str, parent: &Verdict) -> Vec<(String, Entry, Verdict)> {
+        let judged = self.source.list(dir).into_iter().filter_map(|(name, entry)| {
+            let path = if dir.is_empty() { name } else { join(dir, &name) };
             let verdict = self.ignore.step(&path, parent);
-            self.keeps(&path, entry.kind, &verdict).then_some((name, entry, verdict))
+            self.keeps(&path, entry.kind, &verdict).then_some((path, entry, verdict))
         });
         judged.collect()
     }
@@ -393,8 +392,9 @@ impl Context {
 
     // Last name first, to be taken from the end.
     fn paths_under(&self, dir: &str, verdict: &Verdict) -> Vec<(String, Entry, Verdict)> {
-        let entries = self.list_under(dir, verdict).into_iter().rev();
-        entries.map(|(name, entry, verdict)| (join(dir, &name), entry, verdict)).collect()
+        let mut entries = self.carried(dir, verdict);
+        entries.sort_by(|a, b| b.0.cmp(&a.0));
+        entries
     }
 }
 

@@ -3,7 +3,10 @@
 //! An upper bound: a stage that is built again counts as changed, though its output may be the same (measured with Docker 26.1:
 //! 7 steps predicted and 5 seen, where two COPY --from read an unchanged folder).
 
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     graph::{Base, Graph},
@@ -47,6 +50,10 @@ pub fn rebuild(
     options: &Options,
     is_manifest: &dyn Fn(&str) -> bool,
 ) -> Rebuild {
+    // both files name mostly the same sources, and both edits ask of each
+    let seen: RefCell<BTreeMap<String, bool>> = RefCell::default();
+    let is_manifest =
+        &|name: &str| *seen.borrow_mut().entry(name.to_owned()).or_insert_with(|| is_manifest(name));
     let steps = dirty(after, new, options, &|ins, _| matters(ins));
     let rerun = |edited: Edited| Rerun {
         before: count(before, old, options, edited, is_manifest),

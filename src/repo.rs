@@ -36,7 +36,7 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, ReadError> {
     if meta.len() > max {
         return Err(fail(Unread::TooLarge { size: Some(meta.len()), max }));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(meta.len() as usize + 1);
     let file = fs::File::open(path).map_err(|e| fail(Unread::of(path, e)))?;
     file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| fail(Unread::of(path, e)))?;
     if bytes.len() as u64 > max {

@@ -73,7 +73,12 @@ impl Regex {
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
-        self.run(0, text, true)[self.0.len()]
+        // most paths differ from a pattern such as `*.log` at their end already
+        let may_end = match (self.0.last(), text.chars().next_back()) {
+            (Some(Op::One(set)), Some(c)) => set.has(c),
+            _ => true,
+        };
+        may_end && self.run(0, text, true)[self.0.len()]
     }
 
     /// Whether `name` matches, and `p/name` for each `p` (without line ends).
@@ -107,9 +112,10 @@ impl Regex {
     // The ops at which a match of all of `text` may stand, from op `from` on; the last place is the match.
     fn run(&self, from: usize, text: &str, at_start: bool) -> Vec<bool> {
         let mut states = vec![false; self.0.len() + 1];
+        let mut next = states.clone();
         self.enter(&mut states, from, at_start);
         for c in text.chars() {
-            let mut next = vec![false; self.0.len() + 1];
+            next.fill(false);
             for (i, op) in self.0.iter().enumerate().filter(|(i, _)| states[*i]) {
                 match op {
                     Op::One(set) if set.has(c) => self.enter(&mut next, i + 1, false),
@@ -117,23 +123,23 @@ impl Regex {
                     _ => {}
                 }
             }
-            states = next;
+            std::mem::swap(&mut states, &mut next);
         }
         states
     }
 
     fn enter(&self, states: &mut [bool], at: usize, at_start: bool) {
-        let mut todo = vec![at];
-        while let Some(at) = todo.pop() {
-            if std::mem::replace(&mut states[at], true) {
-                continue;
+        if std::mem::replace(&mut states[at], true) {
+            return;
+        }
+        match self.0.get(at) {
+            Some(Op::Star(_)) => self.enter(states, at + 1, at_start),
+            Some(Op::Skip(n)) => {
+                self.enter(states, at + 1, at_start);
+                self.enter(states, at + 1 + n, at_start);
             }
-            match self.0.get(at) {
-                Some(Op::Star(_)) => todo.push(at + 1),
-                Some(Op::Skip(n)) => todo.extend([at + 1, at + 1 + n]),
-                Some(Op::Start) if at_start => todo.push(at + 1),
-                _ => {}
-            }
+            Some(Op::Start) if at_start => self.enter(states, at + 1, at_start),
+            _ => {}
         }
     }
 }

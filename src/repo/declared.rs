@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use ignore::gitignore::Gitignore;
+use ignore::{DirEntry, gitignore::Gitignore};
 
 use super::{find, normal, read, real, relative};
 
@@ -53,8 +53,10 @@ pub struct Build {
 pub struct Declared {
     root: PathBuf,
     builds: Vec<Build>,
-    /// Of each Dockerfile, the images that its FROM and `--from` name.
-    bases: BTreeMap<PathBuf, BTreeSet<String>>,
+    /// Sorted; their symlinks are resolved, as the root's are and no walk follows one.
+    dockerfiles: Vec<PathBuf>,
+    /// Of each Dockerfile, the images that its FROM and `--from` name; read when a build is known to make an image.
+    bases: OnceLock<Vec<BTreeSet<String>>>,
     /// Of each Dockerfile, those whose stages an additional context of a build hands to it.
     linked: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// How many files could not be parsed.
@@ -93,7 +95,9 @@ impl Declared {
         let path = real(path);
         let images: BTreeSet<&String> =
             self.builds.iter().filter(|b| b.dockerfile == path).flat_map(|b| &b.images).collect();
-        let by_image = self.bases.iter().filter(|(_, names)| names.iter().any(|n| images.contains(n)));
+        let bases = if images.is_empty() { &[][..] } else { self.bases() };
+        let by_image =
+            self.dockerfiles.iter().zip(bases).filter(|(_, names)| names.iter().any(|n| images.contains(n)));
         let by_link = self.linked.iter().filter(|(_, from)| from.contains(&path));
         let users: BTreeSet<&PathBuf> = by_image.map(|(p, _)| p).chain(by_link.map(|(p, _)| p)).collect();
         users.into_iter().filter(|p| **p != path).map(|p| relative(p, &self.root)).collect()
@@ -148,32 +152,23 @@ fn walk(root: &Path) -> Declared {
     let mut out = Declared { root: root.to_path_buf(), ..Declared::default() };
     let mut containers = Vec::new();
     let mut composes: BTreeMap<PathBuf, Vec<(String, String)>> = BTreeMap::new();
-    let mut reads = 0;
-    for (seen, entry) in find::walker(root, Gitignore::empty()).filter_map(Result::ok).enumerate() {
-        if seen >= MAX_ENTRIES || reads >= MAX_READ {
-            out.truncated = true;
-            break;
-        }
-        let path = entry.path();
-        let Some(name) = entry.file_name().to_str() else { continue };
-        if !entry.file_type().is_some_and(|t| t.is_file()) {
+    let (files, truncated) = files(root);
+    out.truncated = truncated || files.len() > MAX_READ;
+    for (path, kind) in files.into_iter().take(MAX_READ) {
+        if let Kind::Dockerfile = kind {
+            out.dockerfiles.push(path);
             continue;
         }
-        let Some(kind) = kind_of(path, name, root) else { continue };
-        reads += 1;
-        let Ok(bytes) = read(path, MAX_SIZE) else { continue };
+        let Ok(bytes) = read(&path, MAX_SIZE) else { continue };
         let Ok(text) = String::from_utf8(bytes) else {
             out.unparsed += 1;
             continue;
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        let shown = relative(path, root);
+        let shown = relative(&path, root);
         let dir = PathBuf::from(&shown).parent().map(Path::to_path_buf).unwrap_or_default();
         let entries = match kind {
-            Kind::Dockerfile => {
-                out.bases.insert(real(path), base_images(text));
-                continue;
-            }
+            Kind::Dockerfile => continue,
             Kind::Compose => {
                 composes.entry(dir).or_default().push((shown, text.to_owned()));
                 continue;
@@ -201,6 +196,30 @@ fn walk(root: &Path) -> Declared {
     out.connect(&containers);
     out.builds.sort_by(|a, b| order(&a.by).cmp(&order(&b.by)));
     out
+}
+
+/// The files that may declare something, in order of their paths, and whether there may be more. A symlink is none.
+fn files(root: &Path) -> (Vec<(PathBuf, Kind)>, bool) {
+    let wanted = |entry: &DirEntry| {
+        let name = entry.file_name().to_str().filter(|_| entry.file_type().is_some_and(|t| t.is_file()))?;
+        Some((entry.path().to_path_buf(), kind_of(entry.path(), name, root)?))
+    };
+    let (mut seen, mut out) = (0, Vec::new());
+    find::each(find::walker(root, Gitignore::empty()), |entry| {
+        if let Ok(entry) = entry {
+            seen += 1;
+            out.extend(wanted(&entry));
+        }
+        seen <= MAX_ENTRIES
+    });
+    let truncated = seen > MAX_ENTRIES;
+    if truncated {
+        // which ones count must not depend on the order in which the disk tells them
+        let walk = find::walker(root, Gitignore::empty()).build().filter_map(Result::ok);
+        out = walk.take(MAX_ENTRIES).filter_map(|entry| wanted(&entry)).collect();
+    }
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    (out, truncated)
 }
 
 /// By file, then by line as a number.
@@ -244,6 +263,14 @@ impl Declared {
                 self.linked.entry(user).or_default().insert(from.clone());
             }
         }
+    }
+
+    fn bases(&self) -> &[BTreeSet<String>] {
+        let images = |path: &PathBuf| {
+            let text = String::from_utf8(read(path, MAX_SIZE).ok()?).ok()?;
+            Some(base_images(text.strip_prefix('\u{feff}').unwrap_or(&text)))
+        };
+        self.bases.get_or_init(|| self.dockerfiles.iter().map(|p| images(p).unwrap_or_default()).collect())
     }
 
     fn locate(&self, entry: &Entry) -> Option<(PathBuf, PathBuf)> {

@@ -1,7 +1,6 @@
 //! A build context that lies on the disk.
 
 use std::{
-    collections::BTreeSet,
     fs,
     io::Read,
     path::{Component, Path, PathBuf},
@@ -19,13 +18,8 @@ const MAX_LINKS: usize = 40;
 /// The files under a folder. Paths are relative to it, with `/`; no symlink is followed out of it.
 pub struct DiskSource {
     root: PathBuf,
-    tracked: OnceLock<Option<Tracked>>,
-}
-
-/// The tracked files of the work tree, and the context's place in it (`""` or `app/`).
-struct Tracked {
-    files: Arc<BTreeSet<String>>,
-    prefix: String,
+    /// The tracked files of the work tree, and the context's place in it (`""` or `app`).
+    tracked: OnceLock<Option<(Arc<git::Tracked>, String)>>,
 }
 
 impl DiskSource {
@@ -70,38 +64,24 @@ impl DiskSource {
         Some(at)
     }
 
-    fn stat_of(&self, path: &str, meta: &fs::Metadata) -> Stat {
+    /// What git tracks in the folder `dir` of the context. None outside git and inside of a submodule.
+    fn tracked_in(&self, dir: &str) -> Option<git::Folder<'_>> {
+        let tracked = self.tracked.get_or_init(|| {
+            let root = git::root(&self.root)?;
+            Some((git::tracked(&root)?, super::relative(&self.root, &root)))
+        });
+        let (files, place) = tracked.as_ref()?;
+        files.folder(format!("{place}/{dir}").trim_matches('/'))
+    }
+
+    fn stat_of(meta: &fs::Metadata, tracked: Option<bool>) -> Stat {
         let kind = match meta.file_type() {
             t if t.is_symlink() => FileKind::Symlink,
             t if t.is_dir() => FileKind::Dir,
             t if t.is_file() => FileKind::File,
             _ => FileKind::Other,
         };
-        Stat { kind, mode: mode(meta), size: meta.len(), tracked: self.tracked(path) }
-    }
-
-    /// Whether git tracks the file, or any file of the folder. None outside git and inside of a submodule.
-    fn tracked(&self, path: &str) -> Option<bool> {
-        let tracked = self.tracked.get_or_init(|| {
-            let root = git::root(&self.root)?;
-            let rest = super::relative(&self.root, &root);
-            let prefix = if rest.is_empty() { rest } else { format!("{rest}/") };
-            Some(Tracked { files: git::tracked(&root)?, prefix })
-        });
-        let Tracked { files, prefix } = tracked.as_ref()?;
-        let full = format!("{prefix}{path}");
-        let full = full.trim_end_matches('/');
-        if full.is_empty() {
-            return Some(!files.is_empty());
-        }
-        if files.contains(full) {
-            return Some(true);
-        }
-        if full.match_indices('/').any(|(at, _)| files.contains(&full[..at])) {
-            return None;
-        }
-        let folder = format!("{full}/");
-        Some(files.range(folder.clone()..).next().is_some_and(|f| f.starts_with(&folder)))
+        Stat { kind, mode: mode(meta), size: meta.len(), tracked }
     }
 }
 
@@ -119,23 +99,22 @@ impl Source for DiskSource {
 
     fn stat(&self, path: &str) -> Option<Stat> {
         let at = self.locate(path, false)?;
-        Some(self.stat_of(path, &fs::symlink_metadata(at).ok()?))
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let tracked = self.tracked_in(dir).map(|folder| folder.has(name));
+        Some(Self::stat_of(&fs::symlink_metadata(at).ok()?, tracked))
     }
 
     fn list(&self, dir: &str) -> Vec<(String, Stat)> {
         let Some(at) = self.locate(dir, true) else { return Vec::new() };
         let Ok(entries) = fs::read_dir(at) else { return Vec::new() };
-        let mut out: Vec<_> = entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let path = if dir.is_empty() { name.clone() } else { format!("{dir}/{name}") };
-                // Of an entry of a folder this is the link's own metadata.
-                Some((name, self.stat_of(&path, &entry.metadata().ok()?)))
-            })
-            .collect();
-        out.sort_by(|a, b| a.0.cmp(&b.0));
-        out
+        let tracked = self.tracked_in(dir);
+        let entries = entries.filter_map(Result::ok).filter_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let tracked = tracked.as_ref().map(|folder| folder.has(&name));
+            // Of an entry of a folder this is the link's own metadata.
+            Some((name, Self::stat_of(&entry.metadata().ok()?, tracked)))
+        });
+        entries.collect()
     }
 }
 

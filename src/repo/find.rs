@@ -5,10 +5,11 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use ignore::{
-    WalkBuilder,
+    DirEntry, WalkBuilder, WalkState,
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
@@ -172,62 +173,75 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
         Err(e) => return errors.push(e),
     };
     let tree = real(&tree_of(&root.join("any")));
-    for entry in walker(root, excluded) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(e) => {
-                errors.push(e.to_string());
-                continue;
-            }
-        };
-        let Some(kind) = entry.file_type() else { continue };
-        let path = entry.path();
-        let Some(name) = entry.file_name().to_str() else { continue };
-        if !(kind.is_file() || kind.is_symlink()) || kind_of_name(name) == Name::Other {
-            continue;
+    each(walker(root, excluded), |entry| {
+        match entry {
+            Ok(entry) => meet(&entry, &tree, taken, errors),
+            Err(e) => errors.push(e.to_string()),
         }
-        if kind.is_symlink() {
-            let target = real(path);
-            if !target.is_file() {
-                continue;
-            }
-            if !target.starts_with(&tree) {
-                errors.push(format!(
-                    "{}: a symlink to {}, outside of {}; name the file itself",
-                    path.display(),
-                    target.display(),
-                    tree.display()
-                ));
-                continue;
-            }
+        true
+    });
+}
+
+/// Takes what a walk met, if it is a Dockerfile in the work tree `tree`.
+fn meet(entry: &DirEntry, tree: &Path, taken: &mut Taken, errors: &mut Vec<String>) {
+    let (Some(kind), Some(name)) = (entry.file_type(), entry.file_name().to_str()) else { return };
+    if !(kind.is_file() || kind.is_symlink()) || kind_of_name(name) == Name::Other {
+        return;
+    }
+    let path = entry.path();
+    if kind.is_symlink() {
+        let target = real(path);
+        if !target.is_file() {
+            return;
         }
-        if is_dockerfile(path, name) {
-            let shown = path.strip_prefix("./").unwrap_or(path);
-            taken.add(shown.to_path_buf(), if kind.is_symlink() { 2 } else { 1 });
+        if !target.starts_with(tree) {
+            errors.push(format!(
+                "{}: a symlink to {}, outside of {}; name the file itself",
+                path.display(),
+                target.display(),
+                tree.display()
+            ));
+            return;
         }
+    }
+    if is_dockerfile(path, name) {
+        let shown = path.strip_prefix("./").unwrap_or(path);
+        taken.add(shown.to_path_buf(), if kind.is_symlink() { 2 } else { 1 });
     }
 }
 
 /// A walk of `root` under `.gitignore`, also outside git, sorted, hidden folders included (`.devcontainer`, `.github`)
 /// but for the folders of version control; no symlink is followed.
-pub(super) fn walker(root: &Path, excluded: Gitignore) -> ignore::Walk {
+pub(super) fn walker(root: &Path, excluded: Gitignore) -> WalkBuilder {
     // asked for once: it would be a system call for each entry
     let cwd = absolute(Path::new("."));
-    WalkBuilder::new(root)
-        .hidden(false)
-        .require_git(false)
-        .follow_links(false)
-        .sort_by_file_name(Ord::cmp)
-        .filter_entry(move |entry| {
+    let mut builder = WalkBuilder::new(root);
+    builder.hidden(false).require_git(false).follow_links(false).sort_by_file_name(Ord::cmp).filter_entry(
+        move |entry| {
             let name = entry.file_name();
             let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
             if entry.depth() == 0 {
                 return true;
             }
             let of_versions = name == ".git" || name == ".hg" || name == ".svn";
-            !of_versions && !excluded.matched(normal(&cwd.join(entry.path())), is_dir).is_ignore()
+            let is_excluded = || excluded.matched(normal(&cwd.join(entry.path())), is_dir).is_ignore();
+            !of_versions && (excluded.is_empty() || !is_excluded())
+        },
+    );
+    builder
+}
+
+/// Shows each entry of a walk to `see`, in no order, until it says no. The walk that is made for several threads reads a
+/// folder as a whole, so it need not ask in each whether there is an ignore file. It has one thread here, since those that
+/// find nothing to do sleep for as long as a small walk takes.
+pub(super) fn each(mut walker: WalkBuilder, see: impl FnMut(Result<DirEntry, ignore::Error>) -> bool + Send) {
+    let see = Mutex::new(see);
+    walker.threads(1).build_parallel().run(|| {
+        Box::new(|entry| {
+            let mut see = see.lock().unwrap_or_else(PoisonError::into_inner);
+            if see(entry) { WalkState::Continue } else { WalkState::Quit }
         })
-        .build()
+    });
 }
 
 fn excluder(root: &Path, exclude: &[String], base: &Path) -> Result<Gitignore, String> {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex, OnceLock},
@@ -80,21 +81,123 @@ pub fn states(files: &[PathBuf]) -> BTreeMap<PathBuf, State> {
     out
 }
 
-/// The tracked files of the work tree `root`, relative to it with `/`; asked for once a process. `None` without git.
+/// The tracked files of a work tree, relative to its root with `/`.
+#[derive(Debug)]
+pub struct Tracked {
+    /// The names one after the other.
+    text: String,
+    /// Where each one is in the text. Invariant: in order of the names.
+    places: Vec<Range<usize>>,
+}
+
+/// The tracked files of one folder.
+pub struct Folder<'a> {
+    tracked: &'a Tracked,
+    places: &'a [Range<usize>],
+    /// How much of each name is the folder's own.
+    skip: usize,
+}
+
+impl Tracked {
+    fn new<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let (mut text, mut places) = (String::new(), Vec::new());
+        for name in names {
+            let start = text.len();
+            text.push_str(&String::from_utf8_lossy(name));
+            places.push(start..text.len());
+        }
+        places.sort_by(|a, b| text[a.clone()].cmp(&text[b.clone()]));
+        Self { text, places }
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.places.binary_search_by(|p| self.text[p.clone()].cmp(path)).is_ok()
+    }
+
+    /// What is tracked in `dir`, which has no slash at its end; `""` is the root. None inside of a submodule.
+    #[must_use]
+    pub fn folder(&self, dir: &str) -> Option<Folder<'_>> {
+        let ends = dir.match_indices('/').map(|(at, _)| at).chain([dir.len()]);
+        if ends.filter(|at| *at > 0).any(|at| self.has(&dir[..at])) {
+            return None;
+        }
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let start = self.places.partition_point(|p| self.text[p.clone()] < *prefix);
+        let rest = &self.places[start..];
+        let len = rest.partition_point(|p| self.text[p.clone()].starts_with(&prefix));
+        Some(Folder { tracked: self, places: &rest[..len], skip: prefix.len() })
+    }
+}
+
+impl Folder<'_> {
+    /// Whether git tracks the file of that name, or any file of the folder of that name; `""` is the folder itself.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        if name.is_empty() || self.first_from(name) == Some(name) {
+            return !self.places.is_empty();
+        }
+        let inside = format!("{name}/");
+        self.first_from(&inside).is_some_and(|found| found.starts_with(&inside))
+    }
+
+    fn first_from(&self, name: &str) -> Option<&str> {
+        let text = |p: &Range<usize>| &self.tracked.text[p.start + self.skip..p.end];
+        self.places.get(self.places.partition_point(|p| text(p) < name)).map(text)
+    }
+}
+
+/// The tracked files of the work tree `root`; asked for once a process. `None` without git.
 #[must_use]
-pub fn tracked(root: &Path) -> Option<Arc<BTreeSet<String>>> {
-    type Cache = Mutex<BTreeMap<PathBuf, Option<Arc<BTreeSet<String>>>>>;
+pub fn tracked(root: &Path) -> Option<Arc<Tracked>> {
+    type Cache = Mutex<BTreeMap<PathBuf, Option<Arc<Tracked>>>>;
     static CACHE: OnceLock<Cache> = OnceLock::new();
     let mut cache =
         CACHE.get_or_init(Cache::default).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     cache
         .entry(real(root))
         .or_insert_with(|| {
+            let index = git_dir(root).and_then(|d| fs::read(d.join("index")).ok()).unwrap_or_default();
+            if let Some(names) = index_names(&index) {
+                return Some(Arc::new(Tracked::new(names.into_iter())));
+            }
             let out = run(root, &["ls-files", "-z"], &[]).ok()?;
             let names = out.split(|&b| b == 0).filter(|n| !n.is_empty());
-            Some(Arc::new(names.map(|n| String::from_utf8_lossy(n).into_owned()).collect()))
+            Some(Arc::new(Tracked::new(names)))
         })
         .clone()
+}
+
+/// The names in the bytes of git's index: to read it takes less than to start git. None where it is of a kind that git
+/// alone is to read: another version than 2 and 3, SHA-256, split or sparse (git's Documentation/gitformat-index.adoc).
+pub(super) fn index_names(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    const HASH: usize = 20;
+    let number = |at: usize| Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?) as usize);
+    if !bytes.starts_with(b"DIRC") || !matches!(number(4)?, 2 | 3) {
+        return None;
+    }
+    let mut names = Vec::new();
+    let mut at = 12;
+    for _ in 0..number(8)? {
+        // ten numbers, the hash, the flags, and, where these say so, more flags
+        let flags = number(at + 40 + HASH)? >> 16;
+        let start = at + 42 + HASH + if flags & 0x4000 == 0 { 0 } else { 2 };
+        let name = bytes.get(start..)?;
+        let name = &name[..memchr::memchr(0, name)?];
+        if name.is_empty() || flags & 0xfff != name.len().min(0xfff) {
+            return None;
+        }
+        names.push(name);
+        // one to eight NULs make the entry's length a multiple of eight
+        at += (start + name.len() - at) / 8 * 8 + 8;
+    }
+    // An extension whose name begins with a small letter changes what the entries mean.
+    while at + HASH < bytes.len() {
+        if bytes[at].is_ascii_lowercase() {
+            return None;
+        }
+        at += 8 + number(at + 4)?;
+    }
+    (at + HASH == bytes.len()).then_some(names)
 }
 
 /// A path is dirty when it is listed itself, or a new folder above it is (`?? folder/`).

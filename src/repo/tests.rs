@@ -187,6 +187,36 @@ fn knows_what_git_knows() {
     assert_eq!(DiskSource::new(&elsewhere).stat("Dockerfile").unwrap().tracked, None);
 }
 
+#[test]
+fn reads_the_index_as_git_does() {
+    let new = |format: &str| {
+        let (dir, root) = tree(&[("a/b", ""), ("a-b", ""), ("a/ü", ""), ("later", ""), ("none", "")]);
+        git(&root, &["init", "-q", &format!("--object-format={format}")]);
+        git(&root, &["add", "a", "a-b"]);
+        git(&root, &["add", "--intent-to-add", "later"]);
+        (dir, root)
+    };
+    let check = |root: &Path, is_read: bool| {
+        let bytes = fs::read(root.join(".git/index")).unwrap();
+        let expect = ["a-b", "a/b", "a/ü", "later"].map(str::as_bytes);
+        assert_eq!(git::index_names(&bytes), is_read.then(|| expect.to_vec()));
+        let tracked = git::tracked(root).unwrap();
+        let (all, a) = (tracked.folder("").unwrap(), tracked.folder("a").unwrap());
+        assert!(["", "a", "a-b", "later"].iter().all(|n| all.has(n)) && !all.has("none") && !all.has("b"));
+        assert!(a.has("b") && a.has("ü") && !a.has("c") && tracked.folder("a-b").is_none());
+    };
+    let (_dir, root) = new("sha1");
+    check(&root, true);
+    for how in [&["--index-version", "4"][..], &["--index-version", "2", "--split-index"]] {
+        let (_dir, root) = new("sha1");
+        git(&root, &[&["update-index"], how].concat());
+        check(&root, false);
+    }
+    let (_dir, root) = new("sha256");
+    check(&root, false);
+    assert_eq!(git::index_names(b""), None);
+}
+
 #[cfg(unix)]
 #[test]
 fn stays_in_the_context() {

@@ -110,6 +110,9 @@ fn action(with: &Value) -> Option<Entry> {
 /// The builds of a script's command lines; `before` lines stand above it. With `recipes` each line starts in `dirs`.
 fn lines(source: &str, dirs: &[PathBuf], recipes: bool, before: usize) -> Vec<Entry> {
     let mut out = Vec::new();
+    if !source.contains("build") && !source.contains("bud") {
+        return out; // as most scripts
+    }
     let mut place = Place { at: Some(PathBuf::new()), outer: Vec::new() };
     let mut joined = String::new();
     let mut first = 0;
