@@ -454,7 +454,7 @@ fn file_stat((bytes, mode): &(Vec<u8>, u32)) -> Stat {
 }
 
 fn join(dir: &str, name: &str) -> String {
-    if dir.is_empty() { name.to_string() } else { format!("{dir}/{name}") }
+    if dir.is_empty() { name.to_string() } else { [dir, "/", name].concat() }
 }
 
 // `containsWildcards` of fsutil: an escaped wildcard alone makes no pattern.

@@ -7,11 +7,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use rayon::prelude::*;
+
 use super::{git, real};
 use crate::context::{FileKind, Source, Stat};
 
 /// A file of a context that is larger than this is not read, in bytes: manifests and lock files are smaller.
 const MAX_READ: u64 = 16 << 20;
+/// From how many names on a folder is worth several threads: each name is a system call.
+const MANY: usize = 100;
 /// As Linux counts them.
 const MAX_LINKS: usize = 40;
 
@@ -108,13 +112,19 @@ impl Source for DiskSource {
         let Some(at) = self.locate(dir, true) else { return Vec::new() };
         let Ok(entries) = fs::read_dir(at) else { return Vec::new() };
         let tracked = self.tracked_in(dir);
-        let entries = entries.filter_map(Result::ok).filter_map(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
+        let one = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string();
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
             let tracked = tracked.as_ref().map(|folder| folder.has(&name));
             // Of an entry of a folder this is the link's own metadata.
             Some((name, Self::stat_of(&entry.metadata().ok()?, tracked)))
-        });
-        entries.collect()
+        };
+        let entries: Vec<_> = entries.filter_map(Result::ok).collect();
+        // Where several files are planned at a time, all cores are busy, and one that waits here would take up another file.
+        if entries.len() < MANY || rayon::current_thread_index().is_some() {
+            return entries.into_iter().filter_map(one).collect();
+        }
+        entries.into_par_iter().with_min_len(MANY / 2).filter_map(one).collect()
     }
 }
 

@@ -13,7 +13,10 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use super::{ReadError, Unread, absolute, normal, real, tree_of};
+use super::{ReadError, Unread, absolute, git, normal, real, tree_of};
+
+/// From how many tracked files on a work tree is walked by several threads.
+const LARGE: usize = 1_000;
 
 /// The Dockerfiles that were found, and what could not be looked at.
 #[derive(Debug, Default)]
@@ -173,7 +176,9 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
         Err(e) => return errors.push(e),
     };
     let tree = real(&tree_of(&root.join("any")));
-    each(walker(root, excluded), |entry| {
+    let out = Mutex::new((taken, errors));
+    each(walker(root, excluded), &tree, |entry| {
+        let (taken, errors) = &mut *out.lock().unwrap_or_else(PoisonError::into_inner);
         match entry {
             Ok(entry) => meet(&entry, &tree, taken, errors),
             Err(e) => errors.push(e.to_string()),
@@ -231,17 +236,19 @@ pub(super) fn walker(root: &Path, excluded: Gitignore) -> WalkBuilder {
     builder
 }
 
-/// Shows each entry of a walk to `see`, in no order, until it says no. The walk that is made for several threads reads a
-/// folder as a whole, so it need not ask in each whether there is an ignore file. It has one thread here, since those that
-/// find nothing to do sleep for as long as a small walk takes.
-pub(super) fn each(mut walker: WalkBuilder, see: impl FnMut(Result<DirEntry, ignore::Error>) -> bool + Send) {
-    let see = Mutex::new(see);
-    walker.threads(1).build_parallel().run(|| {
-        Box::new(|entry| {
-            let mut see = see.lock().unwrap_or_else(PoisonError::into_inner);
-            if see(entry) { WalkState::Continue } else { WalkState::Quit }
-        })
-    });
+/// Shows each entry of a walk in the work tree `tree` to `see`, in no order, until it says no. The walk for several threads
+/// reads a folder as a whole, so it need not ask in each whether there is an ignore file: it is the faster one on a single
+/// thread too. More are for trees that are known to be large, as those that find nothing to do sleep for a while.
+pub(super) fn each(
+    mut walker: WalkBuilder,
+    tree: &Path,
+    see: impl Fn(Result<DirEntry, ignore::Error>) -> bool + Sync,
+) {
+    let is_large = git::tracked(tree).is_some_and(|t| t.count() > LARGE);
+    walker
+        .threads(usize::from(!is_large)) // 0: one for each core
+        .build_parallel()
+        .run(|| Box::new(|entry| if see(entry) { WalkState::Continue } else { WalkState::Quit }));
 }
 
 fn excluder(root: &Path, exclude: &[String], base: &Path) -> Result<Gitignore, String> {

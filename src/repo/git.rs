@@ -110,6 +110,12 @@ impl Tracked {
         Self { text, places }
     }
 
+    /// How many files are tracked.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
     fn has(&self, path: &str) -> bool {
         self.places.binary_search_by(|p| self.text[p.clone()].cmp(path)).is_ok()
     }
@@ -156,7 +162,7 @@ pub fn tracked(root: &Path) -> Option<Arc<Tracked>> {
     cache
         .entry(real(root))
         .or_insert_with(|| {
-            let index = git_dir(root).and_then(|d| fs::read(d.join("index")).ok()).unwrap_or_default();
+            let index = fs::read(git_dir(root)?.join("index")).unwrap_or_default();
             if let Some(names) = index_names(&index) {
                 return Some(Arc::new(Tracked::new(names.into_iter())));
             }

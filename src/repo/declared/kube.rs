@@ -8,7 +8,8 @@ use super::{
 /// The containers of a file's manifests: the image's name, and how it is run. And how many documents are broken.
 pub(super) fn containers(text: &str, shown: &str) -> (Vec<(String, Service)>, usize) {
     // Most YAML files of a repository are no manifests.
-    if !text.contains("kind:") || !text.contains("image:") {
+    let has = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    if !has("kind:") || !has("image:") {
         return (Vec::new(), 0);
     }
     let (docs, unparsed) = documents(text);
