@@ -33,8 +33,8 @@
 //! ## Refuses
 //! A user or group that is not known to exist where the COPY stands: the builder would make the files root's without a word. Other
 //! content under the path (of an install, of the base image); a command between that could tell the difference; a path that only
-//! covers a part of what is copied; `--link`; an ADD that may unpack an archive; files with suid or sgid, which `chown` clears;
-//! conditions, patterns and computed owners; and a stage that does not ship.
+//! covers a part of what is copied; `--link`; an ADD that may unpack an archive; files with suid, sgid or a capability, which `chown`
+//! clears; conditions, patterns and computed owners; and a stage that does not ship.
 
 use super::fold::{self, Change, Copy};
 use crate::{
@@ -248,6 +248,17 @@ fn plain_copy(input: &Input, copy: &Copy, assumes: &mut Vec<Assumption>) -> Resu
                 Reason::NotProven,
                 format!("{} may have suid or sgid, which chown clears and COPY keeps", source.value),
                 "nothing, unless the files are known to have neither",
+            );
+        }
+        let by = input.graph.sources(copy.at).into_iter().find_map(|s| input.facts.gives_rights(s));
+        if let Some(by) = by {
+            return refuse(
+                Reason::NotProven,
+                format!(
+                    "line {} sets suid, sgid or a capability, which chown clears and COPY keeps",
+                    fold::line(input, by)
+                ),
+                "set it in this stage, behind the chown",
             );
         }
         return Ok(());

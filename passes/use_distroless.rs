@@ -580,11 +580,8 @@ fn variables(input: &Input, stage: &Stage, image: &Image, to: &DistrolessImage) 
             continue;
         }
         let own: Vec<&str> = input.graph.variables(at).map(|(_, n)| n).collect();
-        let lost = |n: &String| {
-            !own.contains(&n.as_str())
-                && !kept(n)
-                && (!image.config_known || image.env.iter().any(|(k, _)| k == n))
-        };
+        // the catalogue lists no variable whose value is a release's, such as NODE_VERSION
+        let lost = |n: &String| !own.contains(&n.as_str()) && !kept(n);
         let text = String::from_utf8_lossy(&ins.rest().text).into_owned();
         if let Some(name) = references(&text, input.file.escape).into_iter().find(lost) {
             return Err(Refusal::new(

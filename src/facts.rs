@@ -18,6 +18,7 @@ use crate::{
 mod accounts;
 mod config;
 mod path;
+mod rights;
 mod writes;
 
 pub use accounts::{Accounts, Member, Owner};

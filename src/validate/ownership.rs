@@ -324,6 +324,15 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
         };
         return match copy.sources.iter().find(|s| may(s)) {
             Some(source) => fault("V4", format!("{source} may have suid or sgid")),
+            None if pair
+                .new
+                .graph
+                .sources(copy.at)
+                .iter()
+                .any(|s| pair.new.facts.gives_rights(*s).is_some()) =>
+            {
+                fault("V4", "the stage it comes from sets suid, sgid or a capability")
+            }
             None => Ok(()),
         };
     }

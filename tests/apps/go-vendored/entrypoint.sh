@@ -1,0 +1,4 @@
+#!/bin/sh
+set -e
+echo "high water at ${TIDES_HARBOUR}"
+exec tides "$@"

@@ -1,0 +1,3 @@
+const ms = require('ms');
+
+exports.hours = (text) => ms(text) / ms('1h');

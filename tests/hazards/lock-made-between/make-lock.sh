@@ -1,0 +1,1 @@
+mv lock.json package-lock.json

@@ -1,0 +1,2 @@
+FROM alpine:3.20
+RUN mkdir /etc/passwd && mkdir /var/data || true

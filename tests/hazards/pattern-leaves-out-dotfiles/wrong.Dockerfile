@@ -1,0 +1,2 @@
+FROM alpine:3.20
+COPY --chown=1400:1400 app /app

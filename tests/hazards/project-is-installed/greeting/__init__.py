@@ -1,0 +1,1 @@
+TEXT = "good morning"

@@ -1,0 +1,1 @@
+require('fs').writeFileSync('generated.txt', 'made by npm ci\n');

@@ -1,0 +1,3 @@
+FROM alpine:3.20
+ARG OWNER
+COPY --chown=$OWNER:$OWNER app /app

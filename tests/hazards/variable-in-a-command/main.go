@@ -1,0 +1,7 @@
+package main
+
+import "os"
+
+func main() {
+	println("listening on port", os.Args[2])
+}

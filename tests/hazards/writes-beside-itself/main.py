@@ -1,0 +1,3 @@
+with open("/app/count", "w") as f:
+    f.write("1")
+print("counted")
