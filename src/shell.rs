@@ -16,7 +16,7 @@ use crate::syntax::Joined;
 
 pub use kind::{Dialect, ShellKind, shell_kind};
 pub use leak::{Leak, leak, leak_into, leaks};
-pub use walk::{Command, Place, background, sets_errexit, special_reads};
+pub use walk::{Command, Place, background, may_set_errexit, sets_errexit, special_reads};
 pub use word::{Part, Word};
 
 /// A parsed shell text. All spans are in the joined text; [`Script::in_file`] maps them to the file.

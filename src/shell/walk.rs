@@ -79,6 +79,25 @@ pub fn sets_errexit(script: &Script) -> bool {
     script.commands().iter().filter(|c| own(c)).any(|c| command_sets_errexit(c.simple))
 }
 
+/// Whether errexit may be on for a command whose failure it could tell from its last one's: by a `set` at any depth, or by what
+/// is read from a file or evaluated. Not so where these stand in a list of plain commands joined by `&&`, before its end:
+/// each failure ends such a list in any case.
+#[must_use]
+pub fn may_set_errexit(script: &Script) -> bool {
+    let reads = |s: &Simple| {
+        let name = super::leak::unwrapped(s).0.and_then(|at| s.words[at].literal());
+        matches!(name, Some("." | "source" | "eval"))
+    };
+    let plain = |n: &&Node| matches!(n.kind, NodeKind::Simple(_) | NodeKind::Pipeline { .. });
+    let list = script.and_list().filter(|l| l.iter().all(plain));
+    let is_early = |simple: &Simple| {
+        let same = |n: &&Node| matches!(&n.kind, NodeKind::Simple(s) if std::ptr::eq(s, simple));
+        list.as_ref().is_some_and(|l| l[..l.len() - 1].iter().any(same))
+    };
+    let may = |c: &Command| command_sets_errexit(c.simple) || reads(c.simple) && !is_early(c.simple);
+    script.commands().iter().any(may)
+}
+
 /// A parameter that the first command reads and that holds what came before it in the same shell: `$?`, `$!`, `$_`,
 /// `$$`, `$0`, `$SECONDS`, `$LINENO`, `$RANDOM`.
 #[must_use]

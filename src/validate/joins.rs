@@ -5,7 +5,6 @@
 
 use super::{Alignment, Fault, Pair, fault};
 use crate::{
-    facts::contains,
     knowledge::Class,
     shell::{Script, Simple, parse, special_reads},
     syntax::Joined,
@@ -16,8 +15,8 @@ use super::lower::{Exec, Op};
 /// The longest argument of a program on Linux, in bytes (MAX_ARG_STRLEN without the NUL).
 const MAX_ARGUMENT: usize = 131_071;
 /// What each RUN gets anew from the builder.
-const OF_ONE_RUN: [&[u8]; 5] =
-    [b"/dev/shm", b"/proc/sys", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/hostname"];
+const OF_ONE_RUN: [&[u8]; 6] =
+    [b"/dev/shm", b"/proc/sys", b"/sys/", b"/etc/hosts", b"/etc/resolv.conf", b"/etc/hostname"];
 /// What a shell is itself, so that no file is looked for.
 const OF_THE_SHELL: [&str; 13] =
     ["echo", "printf", "test", "[", ":", "true", "false", "cd", "export", "set", "exit", "command", "type"];
@@ -62,7 +61,7 @@ fn read(pair: &Pair, exec: &Exec) -> Option<Script> {
 /// How what comes `after` could tell that it shares its RUN with what comes `before`.
 fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
     for script in before.iter().chain(after) {
-        if let Some(path) = OF_ONE_RUN.iter().find(|p| contains(&script.joined().text, p)) {
+        if let Some(path) = OF_ONE_RUN.iter().find(|p| names_root(&script.joined().text, p)) {
             return Some(format!("each RUN has its own {}", String::from_utf8_lossy(path)));
         }
     }
@@ -74,9 +73,12 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
         all.map(|c| words(c.simple)).filter(|w| !w.is_empty()).collect()
     };
     let (before, after) = (commands(before), commands(after));
-    if let Some(daemon) =
-        before.iter().find(|argv| pair.knowledge.command(argv).class == Class::Daemon || argv[0] == "nohup")
-    {
+    let starts = |argv: &&Vec<String>| {
+        pair.knowledge.command(argv).class == Class::Daemon
+            || argv[0] == "nohup"
+            || argv[0].starts_with("/etc/init.d/")
+    };
+    if let Some(daemon) = before.iter().find(starts) {
         return Some(format!("what `{}` starts would live on", daemon[0]));
     }
     // a shell remembers where it found what it ran: so the program must have run before another took its place
@@ -88,6 +90,20 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
         (again(name) && before[i..].iter().any(|argv| replaces(argv, name))).then_some(name)
     })?;
     Some(format!("`{name}` may be another program by then, which the shell would not look for again"))
+}
+
+/// Whether `path` stands in `text` as the start of a path.
+fn names_root(text: &[u8], path: &[u8]) -> bool {
+    let mut from = 0;
+    while let Some(i) = memchr::memmem::find(&text[from..], path) {
+        let before = (from + i).checked_sub(1).map(|b| text[b]);
+        if !before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-' | b'}'))
+        {
+            return true;
+        }
+        from += i + 1;
+    }
+    false
 }
 
 /// The words of a command that are written out; of the others what is known is nothing.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::View;
 use crate::{
     facts::Form,
-    shell::{Dialect, NodeKind, Script, background, leak_into, sets_errexit},
+    shell::{Dialect, NodeKind, Script, background, leak_into, may_set_errexit},
     syntax::{Instruction, Keyword},
 };
 
@@ -205,7 +205,7 @@ fn is_other_alone(inner: &[u8]) -> bool {
     let text = crate::syntax::Joined::of(inner);
     let mut scripts = [Dialect::Posix, Dialect::Bash].into_iter().map(|d| crate::shell::parse(&text, d));
     // what one dialect reads without an error the shell at hand may have read so too
-    scripts.all(|s| s.error().is_some() || sets_errexit(&s) || background(&s).is_some())
+    scripts.all(|s| s.error().is_some() || may_set_errexit(&s) || background(&s).is_some())
 }
 
 /// Of `{ B; }` and `( A )` without redirections, what stands within; else the node itself.
