@@ -30,6 +30,7 @@ pub(super) struct Change {
 }
 
 /// What a COPY or ADD brings.
+#[derive(Clone)]
 pub(super) struct Copy {
     pub at: usize,
     /// Absolute.
@@ -328,6 +329,54 @@ pub(super) fn files_of(input: &Input, at: usize) -> Option<Vec<(String, FileKind
         }
     }
     Some(out)
+}
+
+/// The file of the build context that COPY `copy` puts at `path`, with its mode; `Some(None)`: it brings nothing there. None if that is
+/// not known.
+pub(super) fn source_of(input: &Input, copy: &Copy, path: &str) -> Option<Option<(String, u32)>> {
+    let ins = &input.file.instructions[copy.at];
+    let plain = ins.flag("chmod").is_none() && ins.flag("exclude").is_none() && ins.flag("parents").is_none();
+    let context = input.context.filter(|_| plain)?;
+    let mut found = None;
+    for (name, kind) in sources_of(input, copy.at)? {
+        let last = name.rsplit('/').next().unwrap_or(&name);
+        let source = match kind {
+            FileKind::Dir => path
+                .strip_prefix(copy.dst.trim_end_matches('/'))
+                .and_then(|rest| rest.strip_prefix('/'))
+                .map(|rest| join(&format!("/{name}"), rest).trim_start_matches('/').to_owned()),
+            _ => (path == if copy.into { join(&copy.dst, last) } else { copy.dst.clone() }).then_some(name),
+        };
+        let Some(source) = source else { continue };
+        // below a link nothing is told
+        let links = |p: &str| context.entry(p).is_some_and(|e| e.kind != FileKind::Dir);
+        if source.match_indices('/').any(|(i, _)| links(&source[..i])) {
+            return None;
+        }
+        match context.entry(&source) {
+            Some(entry) if entry.kind == FileKind::File => found = Some((source, entry.mode)),
+            Some(_) => return None,
+            None => {}
+        }
+    }
+    Some(found)
+}
+
+/// Whether RUN `at`, up to element `until` of its list, may put another file at one of `paths`.
+pub(super) fn rewrites(input: &Input, at: usize, until: Option<usize>, paths: &[String]) -> bool {
+    let is_attribute = |s: &Simple| {
+        matches!(s.name().map(|n| n.rsplit('/').next().unwrap_or(n)), Some("chmod" | "chown" | "chgrp"))
+    };
+    let Some(script) = input.facts.run(at).and_then(Run::understood) else { return true };
+    let nodes: Vec<_> = match (script.and_list(), until) {
+        (Some(list), until) => list.into_iter().take(until.unwrap_or(usize::MAX)).collect(),
+        (None, _) => return paths.iter().any(|p| input.facts.writes(at).may_meet(p)),
+    };
+    nodes.into_iter().any(|node| {
+        let kept = matches!(&node.kind, NodeKind::Simple(s) if is_attribute(s));
+        let writes = input.facts.unit_writes(at, &String::from_utf8_lossy(script.text(node.span)));
+        !kept && paths.iter().any(|p| writes.may_meet(p))
+    })
 }
 
 /// Whether ADD `at` copies its sources as they are: folders, and files that are no archives.

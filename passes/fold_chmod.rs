@@ -29,6 +29,8 @@
 //! that the COPY may have to make, which newer builders give the same mode; suid, sgid and sticky; a command between that could
 //! tell the difference; conditions and patterns; builders without `--chmod`; and a stage that does not ship.
 
+use std::collections::BTreeMap;
+
 use super::fold::{self, Change, Copy};
 use crate::{
     context::{Context, FileKind},
@@ -75,8 +77,8 @@ fn refuse<T>(reason: Reason, message: impl Into<String>, unlock: impl Into<Strin
 }
 
 fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Refusal> {
-    let copies = copies(input, change)?;
-    if copies.is_empty() {
+    let (copies, settled) = copies(input, change)?;
+    if copies.is_empty() && settled.is_empty() {
         return Ok(None);
     }
     if !input.facts.stage(change.stage).ships {
@@ -87,7 +89,7 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
         );
     }
     let mut assumes = Vec::new();
-    runs_as_owner(input, change, &copies, &mut assumes)?;
+    runs_as_owner(input, change, copies.iter().chain(settled.values().map(|s| &s.copy)), &mut assumes)?;
     if fold::sets_special_bits(&change.spec) {
         return refuse(
             Reason::NotProven,
@@ -100,12 +102,33 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     for copy in &copies {
         flags.push(flag(input, change, copy, &mut evidence)?);
     }
-    let first = copies.iter().map(|c| c.at).min().unwrap_or(change.run);
+    if let Some(open) = settled.values().find(|s| !s.executable) {
+        return part(
+            input,
+            open.copy.at,
+            "make the file executable in the build context: then the chmod can go",
+        );
+    }
+    if !settled.is_empty() && has_windows_scripts(input) {
+        return refuse(
+            Reason::NotProven,
+            "somebody may build on Windows, where files have no mode",
+            "copy the file by a COPY of its own",
+        );
+    }
+    for file in settled.values() {
+        evidence.push(format!("{} is executable in the build context", file.source));
+    }
+    let all = copies.iter().chain(settled.values().map(|s| &s.copy));
+    let first = all.map(|c| c.at).min().unwrap_or(change.run);
     for at in first + 1..=change.run {
         let until = (at == change.run).then_some(change.element);
         let is_run = input.file.instructions[at].keyword == Keyword::Run;
-        if is_run && until != Some(0) && !fold::is_blind(input, at, until, &change.paths, &["chown", "chgrp"])
-        {
+        let notices = || {
+            !fold::is_blind(input, at, until, &change.paths, &["chown", "chgrp"])
+                || fold::rewrites(input, at, until, &change.paths)
+        };
+        if is_run && until != Some(0) && notices() {
             return refuse(
                 Reason::OrderObservable,
                 format!("the RUN of line {} stands between, and may notice the mode", fold::line(input, at)),
@@ -126,25 +149,40 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     let effects = change.paths.iter().map(|path| Effect::ModeMoved { path: path.clone() }).collect();
     let paths = change.paths.join(" and ");
     let message = match flags.iter().all(Option::is_none) {
+        true if change.paths.len() > 1 => {
+            format!("{paths} are executable already: the chmod only stores them again")
+        }
         true => format!("{paths} is executable already: the chmod only stores it again"),
         false => format!("give {paths} its mode as it is copied, not in a second copy"),
     };
     Ok(Some((message, Rewrite { level: Level::Safe, evidence, assumes, effects, edits })))
 }
 
-/// The COPYs whose files are what is changed, all of them; empty if no COPY has to do with it.
-fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
-    let part = |at: usize| {
-        refuse(
-            Reason::ContentUnknown,
-            format!(
-                "it does not cover exactly the files that line {} copies, or which these are is not known",
-                fold::line(input, at)
-            ),
-            "copy the files by a COPY of their own",
-        )
-    };
+/// A file that a COPY of a folder brings.
+struct Settled {
+    copy: Copy,
+    source: String,
+    executable: bool,
+}
+
+fn part<T>(input: &Input, at: usize, unlock: &str) -> Result<T, Refusal> {
+    let line = fold::line(input, at);
+    refuse(
+        Reason::ContentUnknown,
+        format!(
+            "it does not cover exactly the files that line {line} copies, or which these are is not known"
+        ),
+        unlock,
+    )
+}
+
+/// The COPYs whose files are what is changed, all of them, and the changed files that others bring with more; both are empty if no COPY
+/// has to do with it.
+fn copies(input: &Input, change: &Change) -> Result<(Vec<Copy>, BTreeMap<String, Settled>), Refusal> {
+    let part = |at: usize| part(input, at, "copy the files by a COPY of their own");
     let mut out: Vec<Copy> = Vec::new();
+    let mut settled: BTreeMap<String, Settled> = BTreeMap::new();
+    let wanted = makes_executable(&change.spec).then(|| wanted(&change.spec));
     for at in input.graph.stages()[change.stage].body.start..change.run {
         if !matches!(input.file.instructions[at].keyword, Keyword::Copy | Keyword::Add) {
             continue;
@@ -160,8 +198,23 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
         };
         let Some(files) = &copy.files else {
             // a folder, or what is not known: it may bring what is changed
-            if change.paths.iter().any(|p| covers(&copy.dst, p) || change.recursive && covers(p, &copy.dst)) {
+            if change.recursive && change.paths.iter().any(|p| covers(p, &copy.dst)) {
                 return part(at);
+            }
+            let unpacks =
+                input.file.instructions[at].keyword == Keyword::Add && !fold::unpacks_nothing(input, at);
+            for path in change.paths.iter().filter(|p| covers(&copy.dst, p)) {
+                match (fold::source_of(input, &copy, path), wanted) {
+                    (Some(None), _) if !unpacks => {}
+                    (Some(Some((source, mode))), Some(wanted)) if !change.recursive && !unpacks => {
+                        let executable = mode & wanted == wanted;
+                        settled.insert(path.clone(), Settled { copy: copy.clone(), source, executable });
+                        out.retain(|before| {
+                            before.files.as_ref().is_some_and(|f| f.iter().any(|f| f != path))
+                        });
+                    }
+                    _ => return part(at),
+                }
             }
             continue;
         };
@@ -180,6 +233,7 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
                         "make that folder before, by WORKDIR or mkdir",
                     );
                 }
+                settled.retain(|path, _| !files.contains(path));
                 // what a later COPY puts in the place of an earlier file is what counts
                 out.retain(|before| {
                     before.files.as_ref().is_some_and(|f| f.iter().any(|f| !files.contains(f)))
@@ -191,21 +245,22 @@ fn copies(input: &Input, change: &Change) -> Result<Vec<Copy>, Refusal> {
         }
     }
     let lands = |path: &&String| out.iter().any(|c| c.files.as_ref().is_some_and(|f| f.contains(path)));
-    match change.paths.iter().find(|p| !lands(p)) {
-        Some(path) if !out.is_empty() => refuse(
+    let settles = |path: &&String| settled.contains_key(*path);
+    match change.paths.iter().find(|p| !lands(p) && !settles(p)) {
+        Some(path) if !out.is_empty() || !settled.is_empty() => refuse(
             Reason::ContentUnknown,
             format!("{path} is not a file that a COPY before is known to bring"),
             "change it by a chmod of its own",
         ),
-        _ => Ok(out),
+        _ => Ok((out, settled)),
     }
 }
 
 /// Whether the change could be made: by root, or by the user that the files were copied for.
-fn runs_as_owner(
+fn runs_as_owner<'a>(
     input: &Input,
     change: &Change,
-    copies: &[Copy],
+    mut copies: impl Iterator<Item = &'a Copy>,
     assumes: &mut Vec<Assumption>,
 ) -> Result<(), Refusal> {
     let state = input.facts.before(change.run);
@@ -217,7 +272,7 @@ fn runs_as_owner(
     };
     match state.and_then(State::is_root) {
         Some(true) => Ok(()),
-        Some(false) if copies.iter().all(owns) => Ok(()),
+        Some(false) if copies.all(owns) => Ok(()),
         Some(false) => refuse(
             Reason::NeedsRoot,
             "the chmod runs as a user that the files are not known to belong to",

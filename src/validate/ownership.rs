@@ -398,7 +398,7 @@ fn simulate(
     stage: &Stage,
     attribute: Attribute,
 ) -> Result<BTreeMap<String, Thing>, Fault> {
-    let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new() };
+    let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new(), trees: BTreeMap::new() };
     sim.add("the base image", "/", true, true, "as it is");
     let (mut copies, mut commands) = (0, 0);
     for op in &stage.ops {
@@ -436,6 +436,8 @@ struct Simulation<'a> {
     view: &'a View<'a>,
     attribute: Attribute,
     things: BTreeMap<String, Thing>,
+    /// COPYs of folders, by the name of their thing.
+    trees: BTreeMap<String, Copy>,
 }
 
 impl Simulation<'_> {
@@ -511,6 +513,7 @@ impl Simulation<'_> {
             None => {
                 self.make_folders(&copy.dst, &folder);
                 self.add(&format!("copy {n}"), &copy.dst, true, false, &value);
+                self.trees.insert(format!("copy {n}"), copy.clone());
             }
         }
         Ok(())
@@ -541,7 +544,15 @@ impl Simulation<'_> {
         for path in &change.paths {
             // a file that a COPY brought lies over all that was there before
             let is_file = |(k, t): &(&String, &Thing)| k.starts_with("copy ") && !t.below && t.path == *path;
-            let copied = self.things.iter().filter(is_file).map(|(_, t)| t.order).max();
+            let modes: BTreeMap<&String, Option<u32>> = match self.attribute {
+                Attribute::Mode if !change.recursive => {
+                    self.trees.iter().filter_map(|(k, c)| Some((k, mode_of(self.view, c, path)?))).collect()
+                }
+                _ => BTreeMap::new(),
+            };
+            let brings =
+                |(k, t): &(&String, &Thing)| is_file(&(k, t)) || matches!(modes.get(k), Some(Some(_)));
+            let copied = self.things.iter().filter(brings).map(|(_, t)| t.order).max();
             let base = self.base_may_have(path);
             for (key, thing) in &mut self.things {
                 if key == "the base image" && !base {
@@ -552,7 +563,11 @@ impl Simulation<'_> {
                     || thing.below && covers(&thing.path, path);
                 let hidden =
                     (thing.anywhere || thing.below) && copied.is_some_and(|order| thing.order < order);
-                if !reaches || hidden {
+                // of a folder whose files are known: what is not in it, or has the mode
+                let settled = modes.get(key).is_some_and(|mode| {
+                    mode.is_none_or(|m| merged(&format!("{m:o}"), &change.value) == format!("{m:o}"))
+                });
+                if !reaches || hidden || settled && thing.parts.is_empty() {
                     continue;
                 }
                 if thing.parts.is_empty() && merged(&thing.value, &change.value) == thing.value {
@@ -574,6 +589,42 @@ impl Simulation<'_> {
         }
         Ok(())
     }
+}
+
+/// The mode in the build context of the file that a COPY of folders puts at `path`; `Some(None)`: it puts none there. None if that is not
+/// known.
+fn mode_of(view: &View, copy: &Copy, path: &str) -> Option<Option<u32>> {
+    let known = copy.from.is_none() && copy.mode.is_none() && copy.flags.is_empty();
+    let context = view.context.filter(|_| known && (!copy.is_add || unpacks_nothing(view, copy)))?;
+    let mut found = None;
+    for source in &copy.sources {
+        for from in context.select(source)? {
+            let is_file = context.entry(&from).is_some_and(|e| e.kind == FileKind::File);
+            let name = from.rsplit('/').next().unwrap_or(&from);
+            let (top, file) = if is_file {
+                (join(&copy.dst, name), from.clone())
+            } else {
+                (copy.dst.clone(), String::new())
+            };
+            let file = match path.strip_prefix(&top).map(|rest| rest.trim_start_matches('/')) {
+                Some("") if is_file => file,
+                Some(rest) if !is_file && covers(&top, path) => {
+                    join(&format!("/{from}"), rest)[1..].to_owned()
+                }
+                _ => continue,
+            };
+            let mut above = file.match_indices('/').map(|(i, _)| &file[..i]);
+            if above.any(|dir| context.entry(dir).is_some_and(|e| e.kind != FileKind::Dir)) {
+                return None;
+            }
+            match context.entry(&file) {
+                Some(entry) if entry.kind == FileKind::File => found = Some(entry.mode),
+                Some(_) => return None,
+                None => {}
+            }
+        }
+    }
+    Some(found)
 }
 
 /// `new` in the place of `old`, with what `*` keeps.
