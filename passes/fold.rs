@@ -64,6 +64,10 @@ pub(super) fn changes(input: &Input, programs: &[&str]) -> Vec<(usize, Result<Ch
 
 fn in_run(input: &Input, stage: usize, run: usize, programs: &[&str]) -> Vec<Result<Change, Refusal>> {
     let opaque = |message: &str, unlock: &str| Err(Refusal::new(Reason::ShellOpaque, message, unlock));
+    if input.facts.stage(stage).windows {
+        let message = "the image is Windows, where COPY sets neither owner nor mode";
+        return vec![Err(Refusal::new(Reason::Windows, message, "nothing"))];
+    }
     let script = match input.facts.run(run) {
         Some(Run { form: Form::Exec, .. }) => {
             return vec![opaque("an exec form is not read", "write it in the shell form")];

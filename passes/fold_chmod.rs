@@ -308,8 +308,11 @@ fn flag(
             "remove --link",
         );
     }
-    let octal = !change.spec.is_empty() && change.spec.chars().all(|c| c.is_digit(8));
-    if ins.flag("chmod").is_some() && !octal {
+    let is_octal = |s: &str| !s.is_empty() && s.chars().all(|c| c.is_digit(8));
+    let octal = is_octal(&change.spec);
+    let given = ins.flag("chmod").map(|f| f.value.as_deref().unwrap_or_default());
+    let given_mode = given.filter(|g| is_octal(g)).and_then(|g| u32::from_str_radix(g, 8).ok());
+    if given.is_some() && given_mode.is_none() && !octal {
         return refuse(
             Reason::NotProven,
             format!("the COPY of line {line} sets another mode already"),
@@ -317,7 +320,11 @@ fn flag(
         );
     }
     let files = fold::files_of(input, copy.at).unwrap_or_default();
-    if !octal && ins.flag("chmod").is_none() && makes_executable(&change.spec) {
+    if let (Some(mode), true) = (given_mode, makes_executable(&change.spec)) {
+        let wanted = mode | wanted(&change.spec);
+        return Ok((wanted != mode).then(|| format!("{wanted:o}")));
+    }
+    if given.is_none() && makes_executable(&change.spec) {
         let wanted = wanted(&change.spec);
         if !files.is_empty() && files.iter().all(|f| f.2 & wanted == wanted) && !has_windows_scripts(input) {
             evidence.push(format!("{} is executable in the build context", names(&files)));

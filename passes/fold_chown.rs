@@ -92,7 +92,8 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
         if folders {
             return Ok(None);
         }
-        return content.problem.map_or(Ok(None), Err);
+        // without a COPY there is nothing to fold
+        return content.doubt.map_or(Ok(None), Err);
     }
     let stage = input.facts.stage(change.stage);
     builder_is_known(input, change)?;
@@ -188,9 +189,6 @@ fn list(words: &[String]) -> String {
 }
 
 fn builder_is_known(input: &Input, change: &Change) -> Result<(), Refusal> {
-    if input.facts.stage(change.stage).windows {
-        return refuse(Reason::Windows, "the image is Windows, where COPY sets no owner", "nothing");
-    }
     match input.options.builder {
         Builder::BuildKit { .. } => Ok(()),
         Builder::Classic => {
@@ -390,7 +388,11 @@ impl Target {
                         "the {what} `{}` is not known to exist where line {line} copies, and would be root without a word",
                         part.text
                     );
-                    refuse(Reason::OwnerUnknown, message, "make the user before the COPY, or write numbers")
+                    let unlock = match part.text.contains('.') {
+                        true => "write `user:group`, with a colon",
+                        false => "make the user before the COPY, or write numbers",
+                    };
+                    refuse(Reason::OwnerUnknown, message, unlock)
                 }
             }
         };

@@ -25,6 +25,8 @@ pub(super) struct Content {
     pub folders: BTreeMap<String, Folder>,
     /// The first thing that cannot be told apart.
     pub problem: Option<Refusal>,
+    /// The first COPY that may bring some of what is changed.
+    pub doubt: Option<Refusal>,
 }
 
 /// Goes through the stage up to the change.
@@ -74,11 +76,11 @@ impl Content {
     fn copy(&mut self, input: &Input, change: &Change, at: usize) {
         let copy = fold::copy(input, at, &|p| self.is_folder(input, change, p));
         let Some(copy) = copy else {
-            return self.problem(
+            return self.doubt(Refusal::new(
                 Reason::VariableUnresolved,
                 format!("where the COPY of line {} goes is not known", fold::line(input, at)),
                 "write its destination without variables",
-            );
+            ));
         };
         let under = |path: &String| {
             change.paths.iter().any(|p| if change.recursive { covers(p, path) } else { p == path })
@@ -138,11 +140,16 @@ impl Content {
     }
 
     fn partly(&mut self, input: &Input, at: usize) {
-        self.problem(
+        self.doubt(Refusal::new(
             Reason::ContentUnknown,
             format!("it covers a part of what line {} copies, or that is not known", fold::line(input, at)),
             "copy that part by a COPY of its own",
-        );
+        ));
+    }
+
+    fn doubt(&mut self, refusal: Refusal) {
+        self.doubt.get_or_insert_with(|| refusal.clone());
+        self.problem.get_or_insert(refusal);
     }
 
     fn run(&mut self, input: &Input, change: &Change, at: usize) {
