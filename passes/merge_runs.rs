@@ -99,6 +99,8 @@ fn row(input: &Input, stage: &Stage) -> Row {
             }
             Keyword::Volume if matches!(input.options.builder, Builder::BuildKit { .. }) => {}
             keyword if no_run_sees(keyword) => {}
+            // files that come between are more than any setting
+            Keyword::Copy | Keyword::Add => barrier = Some(at),
             _ => barrier = barrier.or(Some(at)),
         }
     }
@@ -334,7 +336,8 @@ fn refusal(
     missed: Option<&Gain>,
 ) -> Option<Refusal> {
     let files = row.barriers[k].map(|b| input.file.instructions[b].keyword);
-    if missed.is_none() && matches!(files, Some(Keyword::Copy | Keyword::Add)) {
+    let worth = matches!(missed, Some(Gain::Deletes(_) | Gain::StaleIndex));
+    if !worth && matches!(files, Some(Keyword::Copy | Keyword::Add)) {
         return None;
     }
     let no_gain = |message: &str| Refusal::new(Reason::NoGain, message, "nothing: apart they cache better");

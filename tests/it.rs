@@ -11,6 +11,8 @@ mod support;
 mod syntax;
 #[path = "it/golden.rs"]
 mod golden;
+#[path = "it/merge.rs"]
+mod merge;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/readme.rs"]

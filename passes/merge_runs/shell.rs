@@ -130,8 +130,10 @@ pub(super) fn is_plain_list(script: &Script) -> bool {
 /// A.2.10: what the first RUN starts and leaves running is dead in the second, and would not be in one RUN.
 pub(super) fn processes_end(step: &Step, script: &Script) -> Result<(), Refusal> {
     let daemon = step.classes.contains(&Class::Daemon);
-    let starts =
-        ["nohup ", "daemon", "/etc/init.d/"].iter().any(|w| contains(&script.joined().text, w.as_bytes()));
+    let text = &script.joined().text;
+    let option = |w: &Word| w.literal().is_some_and(|l| l.starts_with('-') && l.contains("daemon"));
+    let options = script.commands().iter().any(|c| c.simple.words.iter().any(option));
+    let starts = options || contains(text, b"nohup ") || starts_service(text);
     if daemon || starts || background(script).is_some() {
         return Err(Refusal::new(
             Reason::BackgroundProcess,
@@ -140,6 +142,16 @@ pub(super) fn processes_end(step: &Step, script: &Script) -> Result<(), Refusal>
         ));
     }
     Ok(())
+}
+
+/// Whether `text` runs a script of `/etc/init.d` to start something.
+fn starts_service(text: &[u8]) -> bool {
+    let folder = b"/etc/init.d/";
+    memchr::memmem::find_iter(text, folder).any(|i| {
+        let mut words = text[i + folder.len()..].split(u8::is_ascii_whitespace).filter(|w| !w.is_empty());
+        let verb = words.nth(1).unwrap_or_default();
+        [&b"start"[..], b"restart", b"force-reload", b"reload"].iter().any(|v| verb.starts_with(v))
+    })
 }
 
 /// Paths that a builder mounts afresh for each RUN (A.2.12).

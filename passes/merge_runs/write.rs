@@ -31,13 +31,11 @@ pub(super) fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain
         let rest = ins.rest();
         let whole = rest.text.trim_ascii_end().len();
         let mut text = rest.file_span(Span::new(0, whole));
-        let mut wrap = wrap(input, run, &runs[k + 1..]).unwrap_or(Wrap::Bare);
+        let wrap = wrap(input, run, &runs[k + 1..]).unwrap_or(Wrap::Bare);
         let behind = Span { start: text.end, end: ins.span.end }.of(file.text());
         let only_blanks = behind.iter().all(|b| matches!(b, b' ' | b'\t'));
-        if wrap == Wrap::WithoutEnd && only_blanks {
+        if wrap == Wrap::WithoutEnd {
             text = rest.file_span(Span::new(0, rest.text[..whole - 1].trim_ascii_end().len()));
-        } else if wrap == Wrap::WithoutEnd {
-            wrap = Wrap::Braces;
         }
         // each element of the result is one unit: braces hold together what is no list joined by `&&`
         let (open, close) = match wrap {
@@ -73,7 +71,10 @@ pub(super) fn merge(input: &Input, runs: &[usize], joins: &[Join], gains: &[Gain
         }
         tail = ins.span.end;
         end = if close.is_empty() && only_blanks { text.end } else { tail };
-        cut = wrap == Wrap::WithoutEnd;
+        cut = wrap == Wrap::WithoutEnd && only_blanks;
+        if wrap == Wrap::WithoutEnd && !only_blanks {
+            edits.dockerfile.delete(rest.file_span(Span::new(whole - 1, whole)));
+        }
     }
     if cut {
         edits.dockerfile.delete(Span { start: end, end: tail });

@@ -5,7 +5,7 @@ use std::fmt;
 use super::View;
 use crate::{
     facts::Form,
-    shell::{Dialect, NodeKind, Script, background, leak_into, may_set_errexit},
+    shell::{Dialect, NodeKind, Script, Terminator, background, leak_into, may_set_errexit},
     syntax::{Instruction, Keyword},
 };
 
@@ -184,7 +184,16 @@ fn units(view: &View, at: usize, ins: &Instruction) -> (Vec<String>, Vec<String>
 /// An AND-list none of whose elements but the last leaks state is its elements; anything else is one unit.
 fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> Vec<String> {
     let whole = || vec![tidy(&script.joined().text)];
-    let Some(list) = script.and_list() else { return whole() };
+    // a `;` at the end of a list ends nothing
+    let list: Vec<_> = match script.statements() {
+        [one]
+            if matches!(one.terminator, Terminator::None | Terminator::Semicolon)
+                && one.list.rest.iter().all(|r| r.op == crate::shell::Op::And) =>
+        {
+            one.list.nodes().collect()
+        }
+        _ => return whole(),
+    };
     let Some((_, init)) = list.split_last() else { return whole() };
     if list.len() < 2 && !matches!(list[0].kind, NodeKind::Group(_) | NodeKind::Subshell(_)) {
         return whole();

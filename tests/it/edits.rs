@@ -157,7 +157,7 @@ fn says(ins: &Instruction, text: &[u8]) -> String {
         flags.clear(); // BuildKit takes them off and never looks at them (instructions/parse.go, parseArg)
     }
     let body = if ins.keyword == Keyword::Run && !ins.is_exec() {
-        String::from_utf8_lossy(&ins.rest().text).trim().to_owned()
+        evenly(String::from_utf8_lossy(&ins.rest().text).trim())
     } else {
         // a source that is named twice is copied to the same place twice; ports and volumes are sets
         let mut words: Vec<&str> = ins.args().iter().map(|a| a.value.as_str()).collect();
@@ -172,6 +172,21 @@ fn says(ins: &Instruction, text: &[u8]) -> String {
         .map(|d| format!("{}{}", d.expand, String::from_utf8_lossy(d.content.of(text))))
         .collect();
     format!("{} {flags:?} {body} {docs:?}", ins.keyword.name())
+}
+
+/// Shell text with one blank behind each `&&` that stands outside of quotes.
+fn evenly(text: &str) -> String {
+    let (mut out, mut quote) = (String::new(), None);
+    for c in text.chars() {
+        match quote {
+            Some(q) if c == q => quote = None,
+            None if matches!(c, '"' | '\'') => quote = Some(c),
+            None if c == ' ' && out.ends_with("&& ") => continue,
+            _ => {}
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// The commands of a list joined by `&&`, whether one RUN runs them or several: plain words alone, of programs that leave nothing
@@ -236,6 +251,8 @@ fn settle(list: Vec<String>) -> Vec<String> {
     // what only sets an owner, a mode, a user or files does no more when it is done twice in a row
     let again = [" RUN [] chown ", " RUN [] chmod ", " USER ", " COPY "];
     main.dedup_by(|a, b| a == b && again.iter().any(|w| a.contains(w)));
+    // those of another kind do not replace each other
+    config.sort_by_key(|line| (stage(line), kind(line)));
     main.extend(config);
     main
 }
