@@ -25,8 +25,8 @@
 //! root: then it is for review.
 //!
 //! ## Refuses
-//! A COPY of folders, or of files of which the change covers a part; files whose kind or mode is not known; a destination folder
-//! that the COPY may have to make, which newer builders give the same mode; suid, sgid and sticky; a command between that could
+//! A COPY of folders, but for files in them that are executable already; a COPY of files of which the change covers a part; files
+//! whose kind or mode is not known, or that a command writes anew; a destination folder that the COPY may have to make, which newer builders give the same mode; suid, sgid and sticky; a command between that could
 //! tell the difference; conditions and patterns; builders without `--chmod`; and a stage that does not ship.
 
 use std::collections::BTreeMap;

@@ -28,7 +28,7 @@
 //! Another instruction between them that the second could notice; other mounts, network or security; an exec form or a
 //! heredoc; shell state that would reach the next command (`cd`, variables, `set`, `trap`, `exit`, …); a process in the
 //! background; a shell comment; a program that the first replaces and both run; a slow, rarely changed step before a
-//! volatile one; and whatever would gain nothing. In a stage that does not ship, only a stale index is a gain.
+//! volatile one; a step that another stage shares; and whatever would gain nothing. In a stage that does not ship, only a stale index is a gain.
 
 use crate::{
     facts::{Form, Run},

@@ -131,7 +131,8 @@ pub(super) fn is_plain_list(script: &Script) -> bool {
 pub(super) fn processes_end(step: &Step, script: &Script) -> Result<(), Refusal> {
     let daemon = step.classes.contains(&Class::Daemon);
     let text = &script.joined().text;
-    let option = |w: &Word| w.literal().is_some_and(|l| l.starts_with('-') && l.contains("daemon"));
+    let option =
+        |w: &Word| w.literal().is_some_and(|l| l.starts_with('-') && (l.contains("daemon") || l == "--now"));
     let options = script.commands().iter().any(|c| c.simple.words.iter().any(option));
     let starts = options || contains(text, b"nohup ") || starts_service(text);
     if daemon || starts || background(script).is_some() {
