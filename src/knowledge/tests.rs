@@ -227,7 +227,7 @@ fn commands_have_their_class_and_paths() {
         ("dotnet publish", "Build"),
         ("service mysql start", "Daemon"),
         ("mysqld_safe", "Daemon"),
-        ("systemctl enable x", "Daemon"),
+        ("systemctl enable x", "Config"),
         ("/usr/bin/make", "Build"),
         ("composer install", "Install composer"),
         ("poetry install", "Install poetry"),
