@@ -80,7 +80,11 @@ pub(super) fn services<'a>(input: &'a Input, stage: usize) -> impl Iterator<Item
 }
 
 /// What compose and Kubernetes files say of how the image is run.
-pub(super) fn services_are_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Result<(), Refusal> {
+pub(super) fn services_are_unprivileged(
+    input: &Input,
+    stage: usize,
+    found: &mut Found,
+) -> Result<(), Refusal> {
     let unlock = "set USER by hand if it works without root";
     for service in services(input, stage) {
         let by = &service.by;
