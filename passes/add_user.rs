@@ -45,13 +45,14 @@
 
 use crate::{
     edit::Span,
-    facts::{covers, is_root, parent},
+    facts::{clean, covers, is_root, parent},
     knowledge::signals::{Need, Place},
     pass::{Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal},
     syntax::Keyword,
 };
 
 mod account;
+mod brought;
 mod config;
 mod files;
 mod launch;
@@ -267,7 +268,16 @@ fn layers_are_open(input: &Input, stage: usize, found: &mut Found) -> Result<(),
                         lines_are_open(input, at, Place::Run, found)?;
                     }
                 }
-                Keyword::Copy | Keyword::Add if ships => copy_is_open(input, at)?,
+                Keyword::Copy | Keyword::Add if ships => {
+                    copy_is_open(input, at)?;
+                    let text = String::from_utf8_lossy(&ins.rest().text).into_owned();
+                    if let Some(signal) = input.knowledge.signals().find(Place::Copy, &text, "", "") {
+                        return Err(needs_root(
+                            format!("line {}: {}", ins.lines.0, signal.why),
+                            "give the folders that it writes to the user, and set USER by hand",
+                        ));
+                    }
+                }
                 _ => {}
             }
         }
@@ -335,6 +345,15 @@ fn copy_is_open(input: &Input, at: usize) -> Result<(), Refusal> {
 /// The texts of the program: what it needs, and the folders that it is to own.
 fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Result<(), Refusal> {
     let program = files::program(input, stage)?;
+    let (count, unread) = &program.unread;
+    if *count > 0 && *count >= program.files {
+        return Err(unproved(format!(
+            "{unread} is in a language whose texts are not read: what it needs is not known"
+        )));
+    }
+    if let Some(place) = program.home {
+        found.home.get_or_insert(place);
+    }
     if program.files == 0 {
         return Err(unproved("no text of a program goes into the image from the build context: a tool, or a base for other images".into()));
     }
@@ -362,6 +381,12 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
         found.evidence.push(format!("{place} writes {target}, so {dir} is given to the user"));
         owned.push((dir, filled));
     }
+    for (dir, variable) in told_folders(input, stage)? {
+        if !owned.iter().any(|(d, _)| *d == dir) {
+            found.evidence.push(format!("{variable} names {dir}, so it is given to the user"));
+            owned.push((dir, false));
+        }
+    }
     for dir in data_folders(input, stage) {
         if !owned.iter().any(|(d, _)| *d == dir) {
             found.evidence.push(format!("{dir} is made for data, so it is given to the user"));
@@ -383,6 +408,39 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
         program.files
     ));
     Ok(())
+}
+
+/// Folders for data that an ENV of the file names (`DATA_DIR=/data`), with its name.
+fn told_folders(input: &Input, stage: usize) -> Result<Vec<(String, String)>, Refusal> {
+    let signals = input.knowledge.signals();
+    let facts = input.facts.stage(stage);
+    let of_base = |n: &str| facts.image.as_ref().is_some_and(|i| i.env.iter().any(|(k, _)| k == n));
+    let mut out = Vec::new();
+    for variable in facts.end.variables.iter().filter(|v| !v.is_arg && !of_base(&v.name)) {
+        let Some(value) = variable.value.as_deref().filter(|v| v.starts_with('/')) else { continue };
+        let path = clean(value);
+        if !signals.names_data(&variable.name) || covers("/tmp", &path) || covers("/dev", &path) {
+            continue;
+        }
+        let is_dir = !path.rsplit('/').next().unwrap_or_default().contains('.');
+        let dir = if is_dir { path.clone() } else { parent(&path).to_owned() };
+        let there = files::folder(input, stage, &dir);
+        // what the context brings is there to be read
+        if there == Some(true) {
+            continue;
+        }
+        if there.is_none() || dir == "/" {
+            return Err(needs_root(
+                format!(
+                    "ENV {}={value}: it is not known to exist, and only root could make it",
+                    variable.name
+                ),
+                "make the folder in the Dockerfile",
+            ));
+        }
+        out.push((dir, format!("ENV {}", variable.name)));
+    }
+    Ok(out)
 }
 
 /// Folders that a `mkdir` makes and that are named as those which programs write, and of which no owner or mode is set.
