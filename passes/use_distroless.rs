@@ -50,6 +50,7 @@ use crate::{
 mod account;
 mod copied;
 mod language;
+mod libraries;
 mod linkage;
 
 mod runs;
@@ -144,7 +145,7 @@ fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
     let mut removed = Vec::new();
     let mut evidence = target.evidence.clone();
     for at in stage.body.clone().filter(|i| input.file.instructions[*i].keyword == Keyword::Run) {
-        let why = runs::needless(input, at, target.program.as_slice())?;
+        let why = runs::needless(input, at, target.program.as_slice(), target.image)?;
         removed.push(at);
         evidence.extend(why);
     }

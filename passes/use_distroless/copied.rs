@@ -1,10 +1,14 @@
 //! A stage that runs one program which it copies.
 
-use super::{Stage, Target, is_copy, linkage, starts_none, unsuited};
+use super::{
+    Stage, Target, is_copy,
+    linkage::{self, Needs},
+    starts_none, unsuited,
+};
 use crate::{
     facts::{Command, contains, join},
     graph,
-    knowledge::{Compiler, Image},
+    knowledge::{Compiler, Image, Libc},
     pass::{Input, Reason, Refusal},
     syntax::Keyword,
 };
@@ -67,17 +71,22 @@ pub(super) fn program<'a>(
         ));
     }
     let proof = linkage::prove(input, stage.index, path)?;
-    others(input, stage, path)?;
+    let needs = others(input, stage, path)?.max(proof.needs);
     let mut evidence = vec![proof.why.clone()];
     starts_none(input, &proof.compiler.sources, &proof.compiler.starts_programs, &mut evidence)?;
     suits(image, proof.compiler, &distroless.swap.plain)?;
-    let (name, image) = distroless
-        .images
-        .iter()
-        .find(|(_, i)| i.libc == crate::knowledge::Libc::Static)
-        .ok_or_else(|| {
-            Refusal::new(Reason::ImageUnknown, "the catalogue has no image for static programs", "add one")
-        })?;
+    let wanted = match needs {
+        Needs::Nothing => distroless.images.iter().find(|(_, i)| i.libc == Libc::Static),
+        Needs::C => distroless.images.get_key_value(&distroless.swap.c_image),
+        Needs::Cpp => distroless.images.get_key_value(&distroless.swap.cpp_image),
+    };
+    let (name, image) = wanted.ok_or_else(|| {
+        Refusal::new(
+            Reason::ImageUnknown,
+            "the catalogue has no image with what the program needs",
+            "add one",
+        )
+    })?;
     Ok(Target {
         name,
         image,
@@ -146,8 +155,9 @@ fn is_script(input: &Input, stage: &Stage, path: &str) -> bool {
     named(path) || stage.body.clone().filter(|at| is_copy(input, *at)).any(text)
 }
 
-/// Nothing else that the stage copies is a program or a library, as far as its name tells.
-fn others(input: &Input, stage: &Stage, path: &str) -> Result<(), Refusal> {
+/// Nothing else that the stage copies is a program or a library, as far as its name tells, or it is known what it needs.
+fn others(input: &Input, stage: &Stage, path: &str) -> Result<Needs, Refusal> {
+    let mut needs = Needs::Nothing;
     for at in stage.body.clone().filter(|at| is_copy(input, *at)) {
         let ins = &input.file.instructions[at];
         let (Some((_, sources)), Some(state)) = (ins.args().split_last(), input.facts.before(at)) else {
@@ -167,7 +177,11 @@ fn others(input: &Input, stage: &Stage, path: &str) -> Result<(), Refusal> {
             let is_it = linkage::placed(input, at, path).contains(&whole);
             let plain_name = !whole.rsplit('/').next().unwrap_or_default().contains('.');
             let from_stage = ins.flag("from").is_some();
-            if library || (in_bin && !is_it && !proven(input, at, &whole)) {
+            let proof = if is_it { None } else { proven(input, at, &whole) };
+            if let Some(n) = proof {
+                needs = needs.max(n);
+            }
+            if library || (in_bin && !is_it && proof.is_none()) {
                 return Err(Refusal::new(
                     Reason::LinkageUnknown,
                     format!("it copies {text} too, and what that needs is not known"),
@@ -175,12 +189,7 @@ fn others(input: &Input, stage: &Stage, path: &str) -> Result<(), Refusal> {
                 ));
             }
             // `COPY --from=build /migrate /migrate`: a name without an extension next to the program
-            if from_stage
-                && plain_name
-                && !is_it
-                && made_beside(input, at, &whole)
-                && !proven(input, at, &whole)
-            {
+            if from_stage && plain_name && !is_it && made_beside(input, at, &whole) && proof.is_none() {
                 return Err(Refusal::new(
                     Reason::LinkageUnknown,
                     format!("{text} may be a program too, and how it is linked is not known"),
@@ -189,11 +198,11 @@ fn others(input: &Input, stage: &Stage, path: &str) -> Result<(), Refusal> {
             }
         }
     }
-    Ok(())
+    Ok(needs)
 }
 
-fn proven(input: &Input, at: usize, source: &str) -> bool {
-    input.graph.sources(at).first().is_some_and(|s| linkage::prove(input, *s, source).is_ok())
+fn proven(input: &Input, at: usize, source: &str) -> Option<Needs> {
+    input.graph.sources(at).first().and_then(|s| linkage::prove(input, *s, source).ok()).map(|l| l.needs)
 }
 
 /// Whether a command of the source's stage names the path as what it makes.
