@@ -112,6 +112,8 @@ fn native(input: &Input, stage: &Stage, image: &Image, to: &DistrolessImage) -> 
             let modules = input.context.is_none_or(|c| c.entry("node_modules").is_some());
             let whole = input.file.instructions[at]
                 .args()
+                .split_last()
+                .map_or(&[][..], |(_, sources)| sources)
                 .iter()
                 .any(|a| a.value == "." || a.value == "./" || a.value.contains("node_modules"));
             if input.file.instructions[at].flag("from").is_some() || (whole && modules) {

@@ -79,6 +79,9 @@ fn by_copy<'a>(input: &Input<'a>, at: usize, path: &str, steps: u32) -> Answer<'
                 "{path} comes from the image {image}, and how it is linked is not known"
             )))),
             // a COPY of sources lies under what is built later: only a file of that very name is meant
+            None if input.file.instructions[at].args().iter().any(|a| a.value.contains("://")) => {
+                Some(Err(unknown(format!("{path} is downloaded by ADD, and how it is linked is not known"))))
+            }
             None => {
                 let is_file = |c: &Context| {
                     sources

@@ -2,7 +2,7 @@
 //! is still there.
 
 use crate::{
-    facts::{Command, covers, join},
+    facts::{Command, covers, is_root, join},
     knowledge::{DistrolessImage, Libc},
     pass::Effect,
     syntax::Keyword,
@@ -19,6 +19,10 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     copies_are_equal(pair)?;
     folders_are_equal(pair)?;
     let (name, image, tag) = new_image(pair)?;
+    let ends = |view: &View| view.facts.stage(pair.index).end.cwd.clone();
+    if image.language.is_some() && ends(pair.old) != ends(pair.new) {
+        return fault("V1", format!("stage {}: {name} starts in another working directory", pair.index));
+    }
     user_is_as_declared(pair, tag)?;
     starts_the_same(pair, name, image)
 }
@@ -88,6 +92,10 @@ fn copies_are_equal(pair: &Pair) -> Result<(), Fault> {
         if !a.is_same_but_owner_and_mode(b) || a.mode != b.mode {
             return fault("V2", format!("stage {stage}: this differs: {}", Op::Copy((*a).clone())));
         }
+        let root = |o: &Option<String>| o.as_deref().is_some_and(is_root);
+        if root(&b.owner) && !root(&a.owner) {
+            return fault("V4", format!("stage {stage}: root is the owner now: {}", Op::Copy((*b).clone())));
+        }
         if a.owner != b.owner
             && !(b.owner.as_deref().is_some_and(is_numeric) && a.owner.is_some() && user_is_declared(pair))
         {
@@ -150,10 +158,28 @@ fn folders_are_equal(pair: &Pair) -> Result<(), Fault> {
         return fault("V2", format!("stage {stage}: other folders are made"));
     }
     let ends = |view: &View| view.facts.stage(stage).end.cwd.clone();
-    if ends(pair.old) != ends(pair.new) && !declared {
+    if ends(pair.old) != ends(pair.new) && !(declared && needs_no_folder(pair)) {
         return fault("V1", format!("stage {stage}: another working directory"));
     }
     Ok(())
+}
+
+/// Whether nothing that is copied or started is named from the working directory. A runtime may look there for more.
+fn needs_no_folder(pair: &Pair) -> bool {
+    let config = &pair.new.facts.stage(pair.index).config;
+    let words = [&config.entrypoint, &config.cmd].into_iter().flatten().flat_map(|c| &c.words);
+    let apart =
+        |w: &String| w.starts_with('/') || w.starts_with('-') && !w.contains('/') || !w.contains(['/', '.']);
+    let mut body = pair.new.graph.stages()[pair.index].body.clone().map(|i| &pair.new.file.instructions[i]);
+    let copies = body.all(|i| {
+        !matches!(i.keyword, Keyword::Copy | Keyword::Add)
+            || i.args().last().is_some_and(|d| !is_relative(&d.value))
+    });
+    copies && words.into_iter().all(apart)
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.starts_with(['/', '$'])
 }
 
 /// The new base is an image of the catalogue that is published, under a tag without a shell.
@@ -206,6 +232,9 @@ fn user_is_as_declared(pair: &Pair, tag: &str) -> Result<(), Fault> {
         }
     }
     let end = |view: &View| view.facts.stage(stage).end.is_root();
+    if end(pair.new) != Some(false) && end(pair.old) != end(pair.new) {
+        return fault("V1", format!("stage {stage}: it runs as root, and did not"));
+    }
     if end(pair.old) != end(pair.new) && !user_is_declared(pair) {
         return fault("V1", format!("stage {stage}: {tag} runs as another user"));
     }
