@@ -44,24 +44,24 @@
 //! `uid` (10001) and `name` (app) of a user that is made.
 
 use crate::{
-    edit::{Edits, Span},
-    facts::{covers, is_root, parent},
-    knowledge::{
-        Class,
-        signals::{Need, Place},
-    },
-    options::Service,
-    pass::{Assumption, Effect, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
-    shell,
-    syntax::{Keyword, PieceKind},
+    edit::Span,
+    facts::{clean, covers, is_root, parent},
+    knowledge::signals::{Need, Place},
+    pass::{Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal},
+    syntax::Keyword,
 };
 
 mod account;
+mod brought;
+mod config;
 mod files;
 mod launch;
+mod write;
 
-use account::{Account, account};
+use account::account;
+use config::{config_is_unprivileged, services, services_are_unprivileged};
 use launch::Launch;
+use write::rewrite;
 
 pub struct AddUser;
 
@@ -254,118 +254,6 @@ fn explicit_root(input: &Input, stage: usize) -> Result<Option<String>, Refusal>
     }
 }
 
-/// Ports, volumes and environment of the config.
-fn config_is_unprivileged(input: &Input, stage: usize) -> Result<(), Refusal> {
-    let facts = input.facts.stage(stage);
-    for port in &facts.config.ports {
-        let number = port.split(['/', '-']).next().and_then(|p| p.parse::<u32>().ok());
-        match number {
-            Some(number) if number < 1024 => return Err(low_port(number, "EXPOSE")),
-            Some(_) => {}
-            None => {
-                return Err(Refusal::new(
-                    Reason::VariableUnresolved,
-                    format!("EXPOSE {port} has no known value: it may be a port below 1024"),
-                    "give its variable a default",
-                ));
-            }
-        }
-    }
-    if let Some(volume) = facts.config.volumes.first() {
-        return Err(needs_root(
-            format!(
-                "VOLUME {volume}: what existing volumes hold belongs to root, and another user could not write it"
-            ),
-            "change the owner of existing volumes, then set USER by hand",
-        ));
-    }
-    let signals = input.knowledge.signals();
-    for variable in facts.end.variables.iter().filter(|v| !v.is_arg) {
-        let Some(value) = &variable.value else {
-            if signals.ports.variables.contains(&variable.name) {
-                return Err(Refusal::new(
-                    Reason::VariableUnresolved,
-                    format!("{} has no known value: it may be a port below 1024", variable.name),
-                    "give its ARG a default",
-                ));
-            }
-            continue;
-        };
-        let text = format!("{}={value}", variable.name);
-        if signals.ports.variables.contains(&variable.name) {
-            let low = value.split([';', ',']).filter_map(launch::port_of).find(|p| (1..1024).contains(p));
-            if let Some(port) = low {
-                return Err(low_port(port, &format!("ENV {text}")));
-            }
-        }
-        if let Some(signal) = signals.find(Place::Env, &text, "", "") {
-            return Err(needs_root(
-                format!("ENV {text}: {}", signal.why),
-                "set USER by hand if it works without root",
-            ));
-        }
-    }
-    let home = facts.end.cwd.as_deref().is_some_and(|d| covers("/root", d));
-    if home {
-        return Err(needs_root(
-            "WORKDIR is below /root, which another user cannot read",
-            "use another folder",
-        ));
-    }
-    Ok(())
-}
-
-/// The services that run this stage.
-fn services<'a>(input: &'a Input, stage: usize) -> impl Iterator<Item = &'a Service> {
-    let is_last = stage + 1 == input.graph.stages().len();
-    let of_stage = move |target: &Option<String>| match target {
-        Some(name) => input.graph.find_stage(name).is_some_and(|s| s.index == stage),
-        None => is_last,
-    };
-    input.options.deployment.services.iter().filter(move |s| of_stage(&s.target))
-}
-
-/// What compose and Kubernetes files say of how the image is run.
-fn services_are_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Result<(), Refusal> {
-    let unlock = "set USER by hand if it works without root";
-    for service in services(input, stage) {
-        let by = &service.by;
-        if service.privileged {
-            return Err(needs_root(format!("{by} runs it privileged"), unlock));
-        }
-        match &service.user {
-            Some(user) if is_root(user) => {
-                return Err(needs_root(format!("{by} runs it as root"), "remove `user` there"));
-            }
-            Some(user) => found.evidence.push(format!("{by} runs it as user {user} already")),
-            None => {}
-        }
-        found.by_number |= service.run_as_non_root;
-        for port in &service.ports {
-            let inner = port.rsplit(':').next().unwrap_or(port).split('/').next().unwrap_or_default();
-            if let Some(port) = inner.parse::<u32>().ok().filter(|p| *p < 1024) {
-                return Err(low_port(port, by));
-            }
-        }
-        for volume in &service.volumes {
-            if let Some(signal) = input.knowledge.signals().find(Place::Volume, volume, "", "") {
-                return Err(needs_root(format!("{by} mounts {volume}: {}", signal.why), unlock));
-            }
-            let mut parts = volume.split(':');
-            let (source, target) = (parts.next().unwrap_or_default(), parts.next());
-            let is_named =
-                target.is_some_and(|t| t.starts_with('/')) && !source.starts_with(['/', '.', '~', '$']);
-            if is_named && !volume.ends_with(":ro") {
-                return Err(needs_root(
-                    format!("{by} mounts the volume {volume}: what it holds already belongs to root"),
-                    "change the owner of the existing volume, then set USER by hand",
-                ));
-            }
-        }
-    }
-    Ok(())
-}
-
 /// No RUN, COPY or ADD of what ships leaves files that the user cannot read.
 fn layers_are_open(input: &Input, stage: usize, found: &mut Found) -> Result<(), Refusal> {
     let shipped = files::chain(input, stage);
@@ -380,7 +268,16 @@ fn layers_are_open(input: &Input, stage: usize, found: &mut Found) -> Result<(),
                         lines_are_open(input, at, Place::Run, found)?;
                     }
                 }
-                Keyword::Copy | Keyword::Add if ships => copy_is_open(input, at)?,
+                Keyword::Copy | Keyword::Add if ships => {
+                    copy_is_open(input, at)?;
+                    let text = String::from_utf8_lossy(&ins.rest().text).into_owned();
+                    if let Some(signal) = input.knowledge.signals().find(Place::Copy, &text, "", "") {
+                        return Err(needs_root(
+                            format!("line {}: {}", ins.lines.0, signal.why),
+                            "give the folders that it writes to the user, and set USER by hand",
+                        ));
+                    }
+                }
                 _ => {}
             }
         }
@@ -448,6 +345,15 @@ fn copy_is_open(input: &Input, at: usize) -> Result<(), Refusal> {
 /// The texts of the program: what it needs, and the folders that it is to own.
 fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Result<(), Refusal> {
     let program = files::program(input, stage)?;
+    let (count, unread) = &program.unread;
+    if *count > 0 && *count >= program.files {
+        return Err(unproved(format!(
+            "{unread} is in a language whose texts are not read: what it needs is not known"
+        )));
+    }
+    if let Some(place) = program.home {
+        found.home.get_or_insert(place);
+    }
     if program.files == 0 {
         return Err(unproved("no text of a program goes into the image from the build context: a tool, or a base for other images".into()));
     }
@@ -475,6 +381,12 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
         found.evidence.push(format!("{place} writes {target}, so {dir} is given to the user"));
         owned.push((dir, filled));
     }
+    for (dir, variable) in told_folders(input, stage)? {
+        if !owned.iter().any(|(d, _)| *d == dir) {
+            found.evidence.push(format!("{variable} names {dir}, so it is given to the user"));
+            owned.push((dir, false));
+        }
+    }
     for dir in data_folders(input, stage) {
         if !owned.iter().any(|(d, _)| *d == dir) {
             found.evidence.push(format!("{dir} is made for data, so it is given to the user"));
@@ -496,6 +408,39 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
         program.files
     ));
     Ok(())
+}
+
+/// Folders for data that an ENV of the file names (`DATA_DIR=/data`), with its name.
+fn told_folders(input: &Input, stage: usize) -> Result<Vec<(String, String)>, Refusal> {
+    let signals = input.knowledge.signals();
+    let facts = input.facts.stage(stage);
+    let of_base = |n: &str| facts.image.as_ref().is_some_and(|i| i.env.iter().any(|(k, _)| k == n));
+    let mut out = Vec::new();
+    for variable in facts.end.variables.iter().filter(|v| !v.is_arg && !of_base(&v.name)) {
+        let Some(value) = variable.value.as_deref().filter(|v| v.starts_with('/')) else { continue };
+        let path = clean(value);
+        if !signals.names_data(&variable.name) || covers("/tmp", &path) || covers("/dev", &path) {
+            continue;
+        }
+        let is_dir = !path.rsplit('/').next().unwrap_or_default().contains('.');
+        let dir = if is_dir { path.clone() } else { parent(&path).to_owned() };
+        let there = files::folder(input, stage, &dir);
+        // what the context brings is there to be read
+        if there == Some(true) {
+            continue;
+        }
+        if there.is_none() || dir == "/" {
+            return Err(needs_root(
+                format!(
+                    "ENV {}={value}: it is not known to exist, and only root could make it",
+                    variable.name
+                ),
+                "make the folder in the Dockerfile",
+            ));
+        }
+        out.push((dir, format!("ENV {}", variable.name)));
+    }
+    Ok(out)
 }
 
 /// Folders that a `mkdir` makes and that are named as those which programs write, and of which no owner or mode is set.
@@ -522,168 +467,4 @@ fn data_folders(input: &Input, stage: usize) -> Vec<String> {
     out.sort();
     out.dedup();
     out
-}
-
-/// The edits.
-fn rewrite(
-    input: &Input,
-    stage: usize,
-    at: Span,
-    account: &Account,
-    found: Found,
-) -> Result<Finding, Refusal> {
-    let nl = input.file.line_end();
-    let mut edits = Edits::default();
-    let mut effects: Vec<Effect> = Vec::new();
-    let (end, before_start) = user_place(input, stage);
-    let mut last: Vec<String> = Vec::new();
-    let chowns: Vec<String> = chowns(account, &found.owned);
-    if !chowns.is_empty() && !has_shell(input, stage) {
-        return Err(needs_root(
-            format!(
-                "the program writes {}, and the image has no shell to change its owner",
-                found.owned[0].0
-            ),
-            "bring the folder by a COPY with --chown",
-        ));
-    }
-    if !(account.commands.is_empty() && chowns.is_empty())
-        && shell::shell_kind(&input.facts.stage(stage).end.shell).is_none()
-    {
-        return Err(Refusal::new(
-            Reason::ShellOpaque,
-            "the shell that RUN uses is not understood",
-            "make the user by hand",
-        ));
-    }
-    if !account.commands.is_empty() {
-        let run = run_of(input, &account.commands);
-        match creation_place(input, stage) {
-            Some(anchor) => edits.dockerfile.insert(anchor, after(input, anchor, &run)),
-            None => last.push(run),
-        }
-    }
-    if !chowns.is_empty() {
-        last.push(run_of(input, &chowns));
-    }
-    last.push(format!("{} {}", keyword(input, "USER"), account.spec));
-    let block = last.join(nl);
-    if before_start {
-        let apart = input.file.pieces.iter().any(|p| p.span.end == end && p.kind == PieceKind::Blank);
-        edits.dockerfile.insert(end, format!("{block}{nl}{}", if apart { nl } else { "" }));
-    } else {
-        edits.dockerfile.insert(end, after(input, end, &block));
-    }
-    effects
-        .extend(account.commands.iter().chain(&chowns).map(|c| Effect::CommandAdded { command: c.clone() }));
-    effects.extend(found.owned.iter().map(|(path, _)| Effect::Owner { path: path.clone() }));
-    effects.push(Effect::User { stage });
-    let mut evidence = vec![account.evidence.clone()];
-    if !account.commands.is_empty() {
-        evidence.push(format!(
-            "USER is a number, by which Kubernetes can tell that it is not root ({})",
-            account.spec
-        ));
-    }
-    evidence.extend(found.evidence);
-    let assumes = match input.context {
-        Some(context) if context.is_guess() => vec![Assumption::ContextIsTheBuilt],
-        _ => Vec::new(),
-    };
-    let message = match account.commands.is_empty() {
-        true => format!("run as {} instead of root", account.spec),
-        false => format!("make a user and run as {} instead of root", account.spec),
-    };
-    Ok(Finding::rewrite(at, message, Rewrite { level: Level::Review, evidence, assumes, effects, edits }))
-}
-
-fn chowns(account: &Account, owned: &[(String, bool)]) -> Vec<String> {
-    let paths =
-        |below: bool| owned.iter().filter(|(_, b)| *b == below).map(|(p, _)| p.as_str()).collect::<Vec<_>>();
-    let one = |option: &str, paths: Vec<&str>| {
-        (!paths.is_empty()).then(|| format!("chown {option}{} {}", account.owner, paths.join(" ")))
-    };
-    [one("", paths(false)), one("-R ", paths(true))].into_iter().flatten().collect()
-}
-
-fn has_shell(input: &Input, stage: usize) -> bool {
-    input.facts.stage(stage).image.as_ref().is_some_and(|i| i.shell.is_some())
-}
-
-/// Where USER goes: before the first ENTRYPOINT or CMD that nothing but config follows (true), else to the end of the stage.
-fn user_place(input: &Input, stage: usize) -> (u32, bool) {
-    let node = &input.graph.stages()[stage];
-    let works = |i: &usize| {
-        let keyword = input.file.instructions[*i].keyword;
-        matches!(
-            keyword,
-            Keyword::Run | Keyword::Copy | Keyword::Add | Keyword::Workdir | Keyword::User | Keyword::Shell
-        )
-    };
-    let from = node.body.clone().rev().find(works).map_or(node.body.start, |i| i + 1);
-    let starts =
-        |i: &usize| matches!(input.file.instructions[*i].keyword, Keyword::Cmd | Keyword::Entrypoint);
-    let Some(first) = (from..node.body.end).find(starts) else {
-        let last = if node.body.is_empty() { node.from } else { node.body.end - 1 };
-        return (input.file.instructions[last].full.end, false);
-    };
-    // comments that stand directly above belong to it
-    let mut at = input.file.instructions[first].full.start;
-    while let Some(piece) =
-        input.file.pieces.iter().find(|p| p.span.end == at && p.kind == PieceKind::Comment)
-    {
-        at = piece.span.start;
-    }
-    (at, true)
-}
-
-/// Where the user is made: after the packages of the system, before the first COPY. None: with USER.
-fn creation_place(input: &Input, stage: usize) -> Option<u32> {
-    let node = &input.graph.stages()[stage];
-    let is_copy = |i: &usize| matches!(input.file.instructions[*i].keyword, Keyword::Copy | Keyword::Add);
-    let copy = node.body.clone().find(is_copy);
-    let packages = |i: &usize| {
-        let argv =
-            |c: &shell::Simple| input.facts.argv(*i, c).or_else(|| c.name().map(|n| vec![n.to_owned()]));
-        let commands = input.facts.commands(*i);
-        let mut classes = commands
-            .into_iter()
-            .filter_map(argv)
-            .filter(|a| !a.is_empty())
-            .map(|a| input.knowledge.command(&a).class);
-        classes.any(|c| matches!(c, Class::Packages | Class::Index))
-    };
-    let last = (node.body.start..copy.unwrap_or(node.body.end)).rev().find(packages);
-    let anchor = last.or_else(|| copy.map(|c| c - 1))?;
-    let state = if anchor == node.from { input.facts.before(anchor) } else { input.facts.after(anchor) };
-    state.filter(|s| s.is_root() == Some(true) && shell::shell_kind(&s.shell).is_some())?;
-    Some(input.file.instructions[anchor].full.end)
-}
-
-/// A block that goes behind what ends at `at`: a paragraph of its own where those around it are.
-fn after(input: &Input, at: u32, block: &str) -> String {
-    let nl = input.file.line_end();
-    let text = input.file.text();
-    let rest = &text[at as usize..];
-    if !text[..at as usize].ends_with(b"\n") {
-        return format!("{nl}{block}");
-    }
-    let blank = rest.starts_with(b"\n") || rest.starts_with(b"\r\n");
-    format!("{}{block}{nl}", if blank { nl } else { "" })
-}
-
-fn run_of(input: &Input, commands: &[String]) -> String {
-    let (escape, nl) = (input.file.escape as char, input.file.line_end());
-    let glue = match input.file.leads_with_operator() {
-        true => format!(" {escape}{nl}    && "),
-        false => format!(" && {escape}{nl}    "),
-    };
-    format!("{} {}", keyword(input, "RUN"), commands.join(&glue))
-}
-
-/// A keyword in the case that the file's FROM has.
-fn keyword(input: &Input, name: &str) -> String {
-    let from = input.graph.stages().first().map(|s| &input.file.instructions[s.from]);
-    let small = from.is_some_and(|f| f.source().first().is_some_and(u8::is_ascii_lowercase));
-    if small { name.to_ascii_lowercase() } else { name.to_owned() }
 }

@@ -16,7 +16,9 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 pub use commands::{Class, CommandFacts, Paths};
 pub use images::{Dir, Family, Group, Image, Libc, User};
 pub use signals::Signals;
-pub use tables::{Compiler, Distroless, DistrolessImage, PackageManager, Runtime, Swap, UserCreation};
+pub use tables::{
+    Compiler, Distroless, DistrolessImage, Dynamic, PackageManager, Runtime, Swap, UserCreation,
+};
 
 use images::{Entry, Images, Mirror, System, Word};
 

@@ -19,6 +19,8 @@ mod cli;
 mod readme;
 #[path = "it/mutants.rs"]
 mod mutants;
+#[path = "it/reviewed.rs"]
+mod reviewed;
 #[path = "it/edits.rs"]
 mod edits;
 #[path = "it/properties.rs"]

@@ -40,6 +40,10 @@ pub(super) struct Program {
     pub files: usize,
     /// Folders and files that it writes, with the place that says so.
     pub writes: Vec<(String, String)>,
+    /// It writes below its user's home: where that is said.
+    pub home: Option<String>,
+    /// How many files are in a language that is not read, and one of them.
+    pub unread: (usize, String),
 }
 
 /// Stage `stage` and those that it starts from, the nearest first.
@@ -134,7 +138,7 @@ fn brought(input: &Input, at: usize, ins: &Instruction, path: &str) -> Option<Or
 pub(super) fn program(input: &Input, stage: usize) -> Result<Program, Refusal> {
     let shipped = chain(input, stage);
     let mut out = Program::default();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut unread) = (BTreeSet::new(), BTreeSet::new());
     for from in feeding(input, stage) {
         for at in input.graph.stages()[from].body.clone() {
             let ins = &input.file.instructions[at];
@@ -165,6 +169,12 @@ pub(super) fn program(input: &Input, stage: usize) -> Result<Program, Refusal> {
                     for (file, entry) in own.into_iter().chain(walk.paths) {
                         if ships {
                             is_readable(&file, entry.kind, entry.mode)?;
+                        }
+                        if entry.kind == FileKind::File
+                            && is_unread(input, &path, &file)
+                            && unread.insert(file.clone())
+                        {
+                            out.unread = (unread.len(), file.clone());
                         }
                         if entry.kind == FileKind::File
                             && is_program(input, &path, &file)
@@ -204,9 +214,21 @@ fn is_readable(path: &str, kind: FileKind, mode: u32) -> Result<(), Refusal> {
 /// Whether the file, found below the source `root`, is part of the running program.
 fn is_program(input: &Input, root: &str, file: &str) -> bool {
     let signals = input.knowledge.signals();
-    let below = file.strip_prefix(root).unwrap_or(file).trim_start_matches('/');
-    let (dirs, name) = below.rsplit_once('/').unwrap_or(("", file.rsplit('/').next().unwrap_or(file)));
+    let (dirs, name) = below(root, file);
     signals.is_source(name) && !dirs.split('/').any(|d| signals.skips_dir(d))
+}
+
+/// Whether it may be part of it, in a language that is not read.
+fn is_unread(input: &Input, root: &str, file: &str) -> bool {
+    let signals = input.knowledge.signals();
+    let (dirs, name) = below(root, file);
+    signals.is_unread(name) && !dirs.split('/').any(|d| signals.skips_dir(d))
+}
+
+/// The folders below the source `root`, and the name of a file.
+fn below<'a>(root: &str, file: &'a str) -> (&'a str, &'a str) {
+    let below = file.strip_prefix(root).unwrap_or(file).trim_start_matches('/');
+    below.rsplit_once('/').unwrap_or(("", file.rsplit('/').next().unwrap_or(file)))
 }
 
 /// Looks for signals in one file of the program.
@@ -216,6 +238,7 @@ fn read(input: &Input, stage: usize, path: &str, out: &mut Program) -> Result<()
     };
     out.files += 1;
     let signals = input.knowledge.signals();
+    let around = [&String::from_utf8_lossy(input.file.text()), text.as_str()].concat();
     for (number, line) in text.lines().enumerate().filter(|(_, l)| l.len() <= MAX_LINE) {
         let line = line.trim();
         if ["//", "#", "*", "/*", "--"].iter().any(|c| line.starts_with(c)) {
@@ -223,13 +246,19 @@ fn read(input: &Input, stage: usize, path: &str, out: &mut Program) -> Result<()
         }
         let place = || format!("{path}:{}", number + 1);
         for word in &signals.ports.source_words {
-            let after =
-                line.split_once(word.as_str()).map(|(_, rest)| rest.trim_start_matches([' ', '"', '\'']));
+            let runs_on = |before: &str| {
+                let edge = word.starts_with(|c: char| c.is_ascii_alphanumeric());
+                edge && before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            };
+            let after = line
+                .split_once(word.as_str())
+                .filter(|(before, _)| !runs_on(before))
+                .map(|(_, rest)| rest.trim_start_matches([' ', '"', '\'']));
             if let Some(port) = after.and_then(leading_number).filter(|p| (1..1024).contains(p)) {
                 return Err(super::low_port(port, &place()));
             }
         }
-        let Some(signal) = signals.find(Place::Source, line, path, &text) else { continue };
+        let Some(signal) = signals.find(Place::Source, line, path, &around) else { continue };
         match signal.need {
             Need::Write => {
                 let target = path_in(line).filter(|p| !covers("/tmp", p) && !covers("/dev", p));
@@ -245,6 +274,9 @@ fn read(input: &Input, stage: usize, path: &str, out: &mut Program) -> Result<()
                         ));
                     }
                 }
+            }
+            Need::Home => {
+                out.home.get_or_insert_with(place);
             }
             _ => {
                 return Err(needs_root(

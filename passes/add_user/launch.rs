@@ -1,6 +1,6 @@
 //! What a container starts, and what that needs.
 
-use super::{files, low_port, needs_root, unproved};
+use super::{brought, files, low_port, needs_root, unproved};
 use crate::{
     facts::{Command, join},
     knowledge::{
@@ -84,12 +84,16 @@ impl<'a> Launch<'a> {
         }
         let operand = args.iter().position(|a| !a.starts_with('-') && !a.contains('='));
         match known.kind {
-            ProgramKind::Server | ProgramKind::Harmless => Ok(()),
+            ProgramKind::Harmless => Ok(()),
+            ProgramKind::Server => self.server(args),
             ProgramKind::Wrapper => operand.map_or(Ok(()), |at| self.command(&args[at..], depth + 1)),
             ProgramKind::Interpreter if args.is_empty() => Err(unproved(format!(
                 "`{name}` alone waits for input: what the container is for is not known"
             ))),
-            ProgramKind::Interpreter => self.module(name, args, depth),
+            ProgramKind::Interpreter => {
+                self.operand(name, args)?;
+                self.module(name, args, depth)
+            }
             ProgramKind::Shell => match args.iter().position(|a| a.starts_with('-') && a.ends_with('c')) {
                 Some(at) => self.line(args.get(at + 1).map_or("", String::as_str), depth + 1),
                 None => match operand {
@@ -100,6 +104,48 @@ impl<'a> Launch<'a> {
                 },
             },
             ProgramKind::Runner => self.run_script(name, args, depth),
+        }
+    }
+
+    /// The text or archive that an interpreter runs is not one that was downloaded.
+    fn operand(&self, name: &str, args: &[String]) -> Result<(), Refusal> {
+        let given = match args.iter().position(|a| a == "-jar" || a == "-m" || a == "-cp" || a == "-c") {
+            Some(at) if args[at] == "-jar" => args.get(at + 1),
+            Some(_) => None,
+            None => args.iter().find(|a| !a.starts_with('-')).filter(|_| name != "java"),
+        };
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        given.map_or(Ok(()), |file| self.is_own(&join(&cwd, file)))
+    }
+
+    /// The module that a server of Python loads (`package.module:app`) is not one that was downloaded.
+    fn server(&self, args: &[String]) -> Result<(), Refusal> {
+        let elsewhere = ["--chdir", "--app-dir", "--pythonpath", "--app"];
+        if args.iter().any(|a| elsewhere.iter().any(|o| a.starts_with(o))) {
+            return Ok(());
+        }
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        let plain = |m: &str| m.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let modules = args.iter().filter_map(|a| a.split_once(':')?.0.split('.').next());
+        for module in modules.filter(|m| !m.is_empty() && plain(m)) {
+            self.is_own(&join(&cwd, module))?;
+        }
+        Ok(())
+    }
+
+    /// What is started comes from no other image, and no RUN downloads it.
+    fn is_own(&self, path: &str) -> Result<(), Refusal> {
+        match files::origin(self.input, self.stage, path) {
+            files::Origin::Image(image) => {
+                Err(unproved(format!("{path} comes from the image {image}: what it needs is not known")))
+            }
+            files::Origin::Unknown => match brought::downloaded(self.input, self.stage, path) {
+                Some(line) => Err(unproved(format!(
+                    "{path} is downloaded (line {line}): what it needs, and where it writes, is not known"
+                ))),
+                None => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 
@@ -182,6 +228,14 @@ impl<'a> Launch<'a> {
                     ));
                 }
             }
+            let text = String::from_utf8_lossy(script.text(command.span)).into_owned();
+            self.note(Place::Line, &text, &text)?;
+            for assign in &command.simple.assigns {
+                let port = assign.value.literal().and_then(port_of).filter(|p| (1..1024).contains(p));
+                if let Some(port) = port.filter(|_| self.is_port(&assign.name)) {
+                    return Err(low_port(port, &format!("`{}`", short(&text))));
+                }
+            }
             let argv = words(&script, command.simple);
             if !argv.is_empty() {
                 self.command(&argv, depth + 1)?;
@@ -201,12 +255,12 @@ impl<'a> Launch<'a> {
             let dirs = path.split(':').filter(|d| !d.is_empty()).chain(STANDARD_PATH);
             dirs.map(|d| join(d, program)).collect()
         };
-        for path in candidates {
-            match files::origin(self.input, self.stage, &path) {
+        for path in &candidates {
+            match files::origin(self.input, self.stage, path) {
                 Origin::Context(found) => return self.file(&found, args, depth),
                 Origin::Inline(text) => return self.script(program, &text, args, depth),
                 Origin::Built => return Ok(()),
-                Origin::NoContext => return Err(no_context(&path)),
+                Origin::NoContext => return Err(no_context(path)),
                 Origin::Image(image) => {
                     return Err(unproved(format!(
                         "{program} comes from the image {image}: what it needs is not known"
@@ -219,10 +273,19 @@ impl<'a> Launch<'a> {
         if of_base.is_some_and(|e| e.first().is_some_and(|e| e == program)) {
             return self.command(args, depth + 1);
         }
-        if files::chain(self.input, self.stage).into_iter().any(|s| self.builds(s)) {
+        for path in &candidates {
+            self.is_own(path)?;
+        }
+        // a tool of the system is not what the file builds
+        let is_tool = self.input.knowledge.command(&[program.to_owned()]).class != Class::Unknown;
+        if !is_tool && files::chain(self.input, self.stage).into_iter().any(|s| self.builds(s)) {
             return Ok(());
         }
         Err(unproved(format!("what `{program}` needs at run time is not known")))
+    }
+
+    fn is_port(&self, variable: &str) -> bool {
+        self.input.knowledge.signals().ports.variables.iter().any(|v| v == variable)
     }
 
     /// Whether a RUN of the stage compiles.

@@ -112,6 +112,8 @@ fn native(input: &Input, stage: &Stage, image: &Image, to: &DistrolessImage) -> 
             let modules = input.context.is_none_or(|c| c.entry("node_modules").is_some());
             let whole = input.file.instructions[at]
                 .args()
+                .split_last()
+                .map_or(&[][..], |(_, sources)| sources)
                 .iter()
                 .any(|a| a.value == "." || a.value == "./" || a.value.contains("node_modules"));
             if input.file.instructions[at].flag("from").is_some() || (whole && modules) {
@@ -131,7 +133,7 @@ fn native(input: &Input, stage: &Stage, image: &Image, to: &DistrolessImage) -> 
 }
 
 /// Whether a Debian image is no newer than the release of the target. One whose tag moves is at most Debian's stable release, the default one of the catalogue.
-fn is_old_enough(input: &Input, image: &Image) -> bool {
+pub(super) fn is_old_enough(input: &Input, image: &Image) -> bool {
     let distroless = input.knowledge.distroless();
     let Some(target) = distroless.releases.get(&distroless.default_release) else { return false };
     match image.release.as_deref() {

@@ -2,13 +2,18 @@
 
 use crate::{
     facts::covers,
-    knowledge::{Class, Paths},
+    knowledge::{Class, DistrolessImage, Paths},
     pass::{Input, Reason, Refusal},
     syntax::Keyword,
 };
 
 /// Why a RUN can go, in words.
-pub(super) fn needless(input: &Input, at: usize, started: &[String]) -> Result<Vec<String>, Refusal> {
+pub(super) fn needless(
+    input: &Input,
+    at: usize,
+    started: &[String],
+    to: &DistrolessImage,
+) -> Result<Vec<String>, Refusal> {
     let opaque = || {
         Refusal::new(
             Reason::ShellOpaque,
@@ -33,7 +38,7 @@ pub(super) fn needless(input: &Input, at: usize, started: &[String]) -> Result<V
         {
             return Err(left(input, at, "it writes a file"));
         }
-        why.push(reason(input, at, &argv, started).ok_or_else(|| {
+        why.push(reason(input, at, &argv, started, to).ok_or_else(|| {
             left(input, at, &format!("`{}` does more than the image makes needless", short(&argv)))
         })?);
     }
@@ -57,8 +62,15 @@ fn short(argv: &[String]) -> String {
 }
 
 /// Why a command is needless; empty: it only serves the others. None: it is not.
-fn reason(input: &Input, at: usize, argv: &[String], started: &[String]) -> Option<String> {
-    let swap = &input.knowledge.distroless().swap;
+fn reason(
+    input: &Input,
+    at: usize,
+    argv: &[String],
+    started: &[String],
+    to: &DistrolessImage,
+) -> Option<String> {
+    let distroless = input.knowledge.distroless();
+    let swap = &distroless.swap;
     let name = argv[0].rsplit('/').next().unwrap_or(&argv[0]);
     let facts = input.knowledge.command(argv);
     if let Some(manager) = input.knowledge.package_manager(name) {
@@ -69,7 +81,8 @@ fn reason(input: &Input, at: usize, argv: &[String], started: &[String]) -> Opti
         let operands = argv[1..].iter().filter(|a| !a.starts_with('-') && !manager.install.contains(a));
         let bare: Vec<&str> =
             operands.map(|a| a.split(['=', '<', '>', '~', '@']).next().unwrap_or(a)).collect();
-        let known = !bare.is_empty() && bare.iter().all(|p| swap.packages.iter().any(|k| k == p));
+        let known = !bare.is_empty()
+            && bare.iter().all(|p| swap.packages.iter().any(|k| k == p) || distroless.replaces(to, p));
         return known.then(|| format!("the image has {}", bare.join(" and ")));
     }
     if swap.refresh.iter().any(|r| r == name) {

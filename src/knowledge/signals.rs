@@ -9,9 +9,10 @@ pub struct Signals {
     signals: Vec<Signal>,
     programs: Vec<Program>,
     users: Vec<Users>,
-    writable: Names,
+    writable: Writable,
     pub ports: Ports,
     files: Files,
+    downloads: Downloads,
 }
 
 /// One signal.
@@ -32,6 +33,9 @@ pub struct Signal {
     #[serde(default)]
     extensions: Vec<String>,
     pub need: Need,
+    /// Of [`Place::Source`]: the names of files; none means all.
+    #[serde(default)]
+    names: Vec<String>,
     /// A sentence without its full stop.
     pub why: String,
     pub source: String,
@@ -46,12 +50,16 @@ pub enum Place {
     Command,
     /// All words of such a command.
     Arguments,
+    /// A command of a shell text in ENTRYPOINT or CMD.
+    Line,
     Script,
     Run,
     Build,
     /// `NAME=value`.
     Env,
     Volume,
+    /// The words of a COPY or ADD.
+    Copy,
     Source,
 }
 
@@ -114,8 +122,21 @@ struct Users {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Names {
+struct Writable {
     names: Vec<String>,
+    /// Ends of the names of variables that name such a folder, and beginnings of those of tools that only build.
+    variables: Vec<String>,
+    tools: Vec<String>,
+    source: String,
+    checked: String,
+}
+
+/// Programs that bring files from elsewhere, with the first operand where that matters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Downloads {
+    programs: Vec<String>,
+    subcommands: Vec<String>,
     source: String,
     checked: String,
 }
@@ -124,6 +145,7 @@ struct Names {
 #[serde(deny_unknown_fields)]
 struct Files {
     extensions: Vec<String>,
+    unread: Vec<String>,
     skip_dirs: Vec<String>,
     skip_ends: Vec<String>,
     skip_starts: Vec<String>,
@@ -140,6 +162,7 @@ impl Signals {
         let fits = |s: &&Signal| {
             s.places.contains(&place)
                 && (s.extensions.is_empty() || s.extensions.iter().any(|e| e == extension))
+                && (s.names.is_empty() || s.names.iter().any(|n| path.rsplit('/').next() == Some(n)))
                 && s.words.iter().any(|w| has_word(line, w))
                 && (s.with.is_empty() || s.with.iter().any(|w| line.contains(w.as_str())))
                 && !s.unless.iter().any(|w| line.contains(w.as_str()))
@@ -164,6 +187,31 @@ impl Signals {
     #[must_use]
     pub fn is_writable_name(&self, name: &str) -> bool {
         self.writable.names.iter().any(|n| n == name)
+    }
+
+    /// Whether a variable of that name says where a program puts its data: `DATA_DIR`, `LOG_PATH`.
+    #[must_use]
+    pub fn names_data(&self, variable: &str) -> bool {
+        let parts: Vec<String> = variable.split('_').map(str::to_ascii_lowercase).collect();
+        let Some((last, rest)) = parts.split_last().filter(|(_, rest)| !rest.is_empty()) else {
+            return false;
+        };
+        self.writable.variables.contains(last)
+            && rest.last().is_some_and(|r| self.is_writable_name(r))
+            && !self.writable.tools.contains(&rest[0])
+    }
+
+    /// Whether a command brings files from elsewhere.
+    #[must_use]
+    pub fn downloads(&self, program: &str, operand: &str) -> bool {
+        self.downloads.programs.iter().any(|p| p == program)
+            || self.downloads.subcommands.iter().any(|s| s.split_once(' ') == Some((program, operand)))
+    }
+
+    /// Whether a file of that name is a program's text in a language of which no signals are known.
+    #[must_use]
+    pub fn is_unread(&self, name: &str) -> bool {
+        name.rsplit_once('.').is_some_and(|(_, e)| self.files.unread.iter().any(|x| x == e))
     }
 
     /// Whether a folder of that name holds no part of the running program.
@@ -191,6 +239,7 @@ impl Signals {
             ("writable", self.writable.source.as_str(), self.writable.checked.as_str()),
             ("ports", &self.ports.source, &self.ports.checked),
             ("files", &self.files.source, &self.files.checked),
+            ("downloads", &self.downloads.source, &self.downloads.checked),
         ];
         signals.chain(programs).chain(users).chain(rest)
     }

@@ -69,6 +69,11 @@ pub struct Swap {
     pub refresh: Vec<String>,
     /// Programs that only run text or another program.
     pub shells: Vec<String>,
+    /// Images with the C library, and with the libraries of C++ too.
+    pub c_image: String,
+    pub cpp_image: String,
+    /// Packages of build stages of which a program needs nothing at run time but what those images have.
+    pub build_tools: Vec<String>,
     pub compilers: Vec<Compiler>,
     pub runtimes: Vec<Runtime>,
 }
@@ -97,6 +102,11 @@ pub struct Compiler {
     pub static_targets: Vec<String>,
     /// Systems on which the target of the host is one of those.
     pub static_families: Vec<Family>,
+    /// How it links otherwise; none: in a way that is not followed.
+    pub dynamic: Option<Dynamic>,
+    /// Files of a project that configure it, and texts in them that may change how it links.
+    pub config: Vec<String>,
+    pub config_words: Vec<String>,
     /// Options that may undo it, and variables.
     pub never: Vec<String>,
     pub never_env: Vec<String>,
@@ -106,6 +116,32 @@ pub struct Compiler {
     pub sources: Vec<String>,
     /// Text in sources of programs that start other programs.
     pub starts_programs: Vec<String>,
+}
+
+/// How a compiler links to shared libraries, and what tells to which.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dynamic {
+    /// Options for the linker, and the words in their values that name libraries.
+    pub linker_options: Vec<String>,
+    pub linker_words: Vec<String>,
+    /// Variables that name libraries.
+    pub never_env: Vec<String>,
+    /// The file that lists the modules of a program, and how a line of it begins that names one.
+    pub lock: String,
+    pub module_line: String,
+    /// Options of which an installation needs one to keep to that file.
+    pub locked: Vec<String>,
+    /// Extensions of sources in C++ in the project itself.
+    pub cpp_sources: Vec<String>,
+    /// What the name of a module has that links to a library; none: any module may.
+    pub module_mark: Option<String>,
+    /// Modules without that mark that link to a library or load one.
+    pub loads: Vec<String>,
+    /// Modules that link to none after all.
+    pub harmless: Vec<String>,
+    /// Modules that link to a library which the images have, with the first Debian release that has it.
+    pub links: BTreeMap<String, u32>,
 }
 
 /// A language whose runtime is in an image.
@@ -178,6 +214,9 @@ pub struct DistrolessImage {
     pub env: Vec<String>,
     #[serde(default)]
     pub contents: Vec<String>,
+    /// Packages which it makes needless.
+    #[serde(default)]
+    pub packages: Vec<String>,
 }
 
 impl Distroless {
@@ -198,6 +237,16 @@ impl Distroless {
         let mut out = image.from.as_deref().map_or(Vec::new(), |from| self.contents(from));
         out.extend(image.contents.iter().map(String::as_str));
         out
+    }
+
+    /// Whether an image, or one below it, makes the package needless that a program was given on another system.
+    pub fn replaces(&self, image: &DistrolessImage, package: &str) -> bool {
+        image.packages.iter().any(|p| p == package)
+            || image
+                .from
+                .as_ref()
+                .and_then(|f| self.images.get(f))
+                .is_some_and(|below| self.replaces(below, package))
     }
 
     /// The facts of `registry/name[-release]:tag`. A name that is not, or no longer, published has those of them all.

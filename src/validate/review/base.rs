@@ -2,7 +2,7 @@
 //! is still there.
 
 use crate::{
-    facts::{Command, covers, join},
+    facts::{Command, covers, is_root, join},
     knowledge::{DistrolessImage, Libc},
     pass::Effect,
     syntax::Keyword,
@@ -19,6 +19,10 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     copies_are_equal(pair)?;
     folders_are_equal(pair)?;
     let (name, image, tag) = new_image(pair)?;
+    let ends = |view: &View| view.facts.stage(pair.index).end.cwd.clone();
+    if image.language.is_some() && ends(pair.old) != ends(pair.new) {
+        return fault("V1", format!("stage {}: {name} starts in another working directory", pair.index));
+    }
     user_is_as_declared(pair, tag)?;
     starts_the_same(pair, name, image)
 }
@@ -88,6 +92,10 @@ fn copies_are_equal(pair: &Pair) -> Result<(), Fault> {
         if !a.is_same_but_owner_and_mode(b) || a.mode != b.mode {
             return fault("V2", format!("stage {stage}: this differs: {}", Op::Copy((*a).clone())));
         }
+        let root = |o: &Option<String>| o.as_deref().is_some_and(is_root);
+        if root(&b.owner) && !root(&a.owner) {
+            return fault("V4", format!("stage {stage}: root is the owner now: {}", Op::Copy((*b).clone())));
+        }
         if a.owner != b.owner
             && !(b.owner.as_deref().is_some_and(is_numeric) && a.owner.is_some() && user_is_declared(pair))
         {
@@ -150,10 +158,28 @@ fn folders_are_equal(pair: &Pair) -> Result<(), Fault> {
         return fault("V2", format!("stage {stage}: other folders are made"));
     }
     let ends = |view: &View| view.facts.stage(stage).end.cwd.clone();
-    if ends(pair.old) != ends(pair.new) && !declared {
+    if ends(pair.old) != ends(pair.new) && !(declared && needs_no_folder(pair)) {
         return fault("V1", format!("stage {stage}: another working directory"));
     }
     Ok(())
+}
+
+/// Whether nothing that is copied or started is named from the working directory. A runtime may look there for more.
+fn needs_no_folder(pair: &Pair) -> bool {
+    let config = &pair.new.facts.stage(pair.index).config;
+    let words = [&config.entrypoint, &config.cmd].into_iter().flatten().flat_map(|c| &c.words);
+    let apart =
+        |w: &String| w.starts_with('/') || w.starts_with('-') && !w.contains('/') || !w.contains(['/', '.']);
+    let mut body = pair.new.graph.stages()[pair.index].body.clone().map(|i| &pair.new.file.instructions[i]);
+    let copies = body.all(|i| {
+        !matches!(i.keyword, Keyword::Copy | Keyword::Add)
+            || i.args().last().is_some_and(|d| !is_relative(&d.value))
+    });
+    copies && words.into_iter().all(apart)
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.starts_with(['/', '$'])
 }
 
 /// The new base is an image of the catalogue that is published, under a tag without a shell.
@@ -206,6 +232,9 @@ fn user_is_as_declared(pair: &Pair, tag: &str) -> Result<(), Fault> {
         }
     }
     let end = |view: &View| view.facts.stage(stage).end.is_root();
+    if end(pair.new) != Some(false) && end(pair.old) != end(pair.new) {
+        return fault("V1", format!("stage {stage}: it runs as root, and did not"));
+    }
     if end(pair.old) != end(pair.new) && !user_is_declared(pair) {
         return fault("V1", format!("stage {stage}: {tag} runs as another user"));
     }
@@ -277,15 +306,12 @@ fn starts_the_same(pair: &Pair, name: &str, image: &DistrolessImage) -> Result<(
     Ok(())
 }
 
-/// On an image without a C library only what is linked statically runs: the stages that it comes from must say so.
+/// What is started must find the C library that it was linked against: none, or one that is no newer than the image's.
 fn libc_fits(pair: &Pair, image: &DistrolessImage, copy: &Copy) -> Result<(), Fault> {
-    if image.libc != Libc::Static {
-        return Ok(());
-    }
-    let swap = &pair.knowledge.distroless().swap;
     let view = pair.new;
     let mut open: Vec<usize> = view.graph.sources(copy.at);
     let mut seen = Vec::new();
+    let mut builders = Vec::new();
     while let Some(stage) = open.pop() {
         if seen.contains(&stage) {
             continue;
@@ -295,27 +321,66 @@ fn libc_fits(pair: &Pair, image: &DistrolessImage, copy: &Copy) -> Result<(), Fa
         if let crate::graph::Base::Stage(parent) = here.base {
             open.push(parent);
         }
-        let family = view.facts.stage(stage).image.as_ref().map(|i| i.family);
         for at in here.body.clone() {
             open.extend(view.graph.sources(at));
             let source = String::from_utf8_lossy(view.file.instructions[at].source()).into_owned();
-            let says = swap.compilers.iter().any(|c| {
-                let by_env = c.static_env.as_ref().is_some_and(|(n, v)| {
-                    source.contains(&format!("{n}={v}"))
-                        || source.contains(&format!("{n} {v}"))
-                        || source.contains(&format!("{n}=\"{v}\""))
-                });
-                let by_target = c.static_targets.iter().any(|t| source.contains(t));
-                let by_system =
-                    source.contains(&c.program) && family.is_some_and(|f| c.static_families.contains(&f));
-                by_env || by_target || by_system
-            });
-            if says {
+            if is_static(pair, stage, &source) {
                 return Ok(());
+            }
+            let compiles = |c: &crate::knowledge::Compiler| {
+                c.dynamic.is_some() && source.split_whitespace().any(|w| w.ends_with(&c.program))
+            };
+            if pair.knowledge.distroless().swap.compilers.iter().any(compiles) {
+                builders.push(stage);
             }
         }
     }
-    fault("V4", format!("stage {}: nothing says that {} is linked statically", pair.index, copy.dst))
+    if image.libc == Libc::Static {
+        return fault(
+            "V4",
+            format!("stage {}: nothing says that {} is linked statically", pair.index, copy.dst),
+        );
+    }
+    if builders.is_empty() || !builders.iter().all(|s| is_no_newer(pair, *s)) {
+        let text =
+            format!("stage {}: {} may be linked against a newer or another C library", pair.index, copy.dst);
+        return fault("V4", text);
+    }
+    Ok(())
+}
+
+/// Whether an instruction of a build stage says that what it builds is linked statically.
+fn is_static(pair: &Pair, stage: usize, source: &str) -> bool {
+    let family = pair.new.facts.stage(stage).image.as_ref().map(|i| i.family);
+    pair.knowledge.distroless().swap.compilers.iter().any(|c| {
+        let by_env = c.static_env.as_ref().is_some_and(|(n, v)| {
+            source.contains(&format!("{n}={v}"))
+                || source.contains(&format!("{n} {v}"))
+                || source.contains(&format!("{n}=\"{v}\""))
+        });
+        let by_target = c.static_targets.iter().any(|t| source.contains(t));
+        let by_system = source.contains(&c.program) && family.is_some_and(|f| c.static_families.contains(&f));
+        by_env || by_target || by_system
+    })
+}
+
+/// Whether the C library of a build stage is glibc of a Debian that is not newer than the new base's.
+fn is_no_newer(pair: &Pair, stage: usize) -> bool {
+    let release = pair.new.facts.stage(pair.index).image.as_ref().and_then(|i| i.release.clone());
+    let number = |r: Option<&String>| r.and_then(|r| r.parse::<u32>().ok());
+    let is_old = |i: &crate::knowledge::Image| {
+        let glibc = i.libc == Some(Libc::Glibc) && i.family == crate::knowledge::Family::Debian;
+        let debian = i.system.as_deref() == Some("debian");
+        // a tag that moves is at most on the release that is current, which is the default one
+        let default =
+            pair.knowledge.distroless().default_release.strip_prefix("debian") == release.as_deref();
+        match (number(i.release.as_ref()), number(release.as_ref())) {
+            (Some(a), Some(b)) => glibc && debian && a <= b,
+            (None, Some(_)) => glibc && debian && i.release.is_none() && default,
+            _ => false,
+        }
+    };
+    pair.new.facts.stage(stage).image.as_deref().is_some_and(is_old)
 }
 
 #[cfg(test)]

@@ -39,7 +39,40 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
     }
     rest.added = strange;
-    undeclared(pair, &rest)
+    undeclared(pair, &rest)?;
+    all_is_done(pair, alignment)
+}
+
+/// Each command that is declared is there, and each path that is declared is given to the user.
+fn all_is_done(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let added = pair.added(alignment);
+    let runs = |c: &String| added.iter().any(|op| matches!(op, Op::Exec(e) if e.unit == *c));
+    let gives = |path: &String| {
+        added.iter().any(|op| match op {
+            Op::Exec(e) => plain_command(&e.unit)
+                .is_some_and(|argv| argv[0] == "chown" && argv.iter().any(|a| clean(a) == *path)),
+            Op::Copy(c) => c.owner.is_some() && covers(path, &c.dst),
+            Op::Dir(_) => false,
+        })
+    };
+    for effect in pair.claim.effects {
+        match effect {
+            Effect::CommandAdded { command } if !runs(command) => {
+                return fault(
+                    "V2",
+                    format!("stage {}: this is declared and is not there: {command}", pair.index),
+                );
+            }
+            Effect::Owner { path } if !gives(path) => {
+                return fault(
+                    "V4",
+                    format!("stage {}: nothing gives {path} to the user, as declared", pair.index),
+                );
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The number, or else the name, of the user that the stage ends with.
@@ -222,6 +255,9 @@ mod tests {
         check(NODE, &node("COPY", &format!("{make}COPY")).replace("CMD", "USER 10001\nCMD"), &effects, None);
         let own = "RUN chown node:node /app/data\nUSER node\nCMD";
         check(NODE, &node("CMD", own), &[USER, added("chown node:node /app/data"), owner("/app/data")], None);
+        let all = [USER, added("chown node:node /app/data"), owner("/app/data")];
+        check(NODE, &node("CMD", "USER node\nCMD"), &all, Some("is not there"));
+        check(NODE, &node("CMD", "USER node\nCMD"), &[USER, owner("/app/data")], Some("nothing gives"));
         let copy = node("COPY .", "COPY --chown=node:node .").replace("CMD", "USER node\nCMD");
         check(NODE, &copy, &[USER, owner("/app")], None);
     }

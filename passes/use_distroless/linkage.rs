@@ -1,5 +1,6 @@
 //! How a program that the image starts was made: followed back through COPY, cp and stages to the command that links it.
 
+use super::libraries;
 use crate::{
     context::{Context, FileKind, go_match},
     facts::{covers, join, parent},
@@ -15,14 +16,23 @@ const STEPS: u32 = 12;
 /// How many files of a build context are looked through.
 const FILES: usize = 4_000;
 
-/// A program that needs no shared library.
-pub(super) struct Static<'a> {
+/// The libraries that a program needs, each more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    Nothing,
+    C,
+    Cpp,
+}
+
+/// A program of which it is known what it needs.
+pub(super) struct Linked<'a> {
     pub compiler: &'a Compiler,
+    pub needs: Needs,
     pub why: String,
 }
 
-/// Proves that `path` of stage `stage`, as it is at the end of it, is linked statically.
-pub(super) fn prove<'a>(input: &Input<'a>, stage: usize, path: &str) -> Result<Static<'a>, Refusal> {
+/// Proves what libraries `path` of stage `stage`, as it is at the end of it, needs.
+pub(super) fn prove<'a>(input: &Input<'a>, stage: usize, path: &str) -> Result<Linked<'a>, Refusal> {
     let end = input.graph.stages()[stage].body.end;
     before(input, stage, end, path, STEPS)
         .unwrap_or_else(|| Err(unknown(format!("no known command makes {path}"))))
@@ -36,7 +46,7 @@ fn unknown(message: String) -> Refusal {
     )
 }
 
-type Answer<'a> = Option<Result<Static<'a>, Refusal>>;
+type Answer<'a> = Option<Result<Linked<'a>, Refusal>>;
 
 /// What made `path`, looking back from instruction `end` of a stage. None: nothing there did.
 fn before<'a>(input: &Input<'a>, stage: usize, end: usize, path: &str, steps: u32) -> Answer<'a> {
@@ -69,6 +79,9 @@ fn by_copy<'a>(input: &Input<'a>, at: usize, path: &str, steps: u32) -> Answer<'
                 "{path} comes from the image {image}, and how it is linked is not known"
             )))),
             // a COPY of sources lies under what is built later: only a file of that very name is meant
+            None if input.file.instructions[at].args().iter().any(|a| a.value.contains("://")) => {
+                Some(Err(unknown(format!("{path} is downloaded by ADD, and how it is linked is not known"))))
+            }
             None => {
                 let is_file = |c: &Context| {
                     sources
@@ -239,10 +252,10 @@ fn in_force(input: &Input, at: usize, name: &str) -> Option<String> {
 }
 
 /// A command of a RUN, with what is known of its words.
-struct Call<'a, 'b> {
-    input: &'b Input<'a>,
-    stage: usize,
-    at: usize,
+pub(super) struct Call<'a, 'b> {
+    pub input: &'b Input<'a>,
+    pub stage: usize,
+    pub at: usize,
     simple: &'b Simple,
     words: &'b [Option<String>],
     /// Words before the program.
@@ -253,9 +266,12 @@ struct Call<'a, 'b> {
 
 /// What a compiler is told.
 #[derive(Default)]
-struct Told {
+pub(super) struct Told {
+    /// Options with their values, where these are known.
+    pub options: Vec<(String, Option<String>)>,
     output: Option<String>,
     target: Option<String>,
+    pub is_install: bool,
     /// The last operand.
     package: Option<String>,
     /// Why it may not be linked statically.
@@ -273,7 +289,8 @@ impl<'a> Call<'a, '_> {
             words.next(); // a toolchain: `cargo +nightly`
         }
         let sub = words.next()?.0.as_deref()?;
-        let told = told(compiler, words);
+        let mut told = told(compiler, words);
+        told.is_install = compiler.install.iter().any(|i| i == sub);
         let makes = if compiler.build.iter().any(|b| b == sub) {
             if compiler.tree.is_some() {
                 self.in_tree(compiler, &told, path)
@@ -288,7 +305,14 @@ impl<'a> Call<'a, '_> {
         if !makes {
             return None;
         }
-        Some(self.is_static(compiler, &told, path).map(|why| Static { compiler, why }))
+        let linked = self.is_plain(compiler, &told, path).and_then(|()| {
+            let linked = self.is_static(compiler, &told, path).map(|why| (Needs::Nothing, why));
+            linked.or_else(|refusal| match told.target {
+                Some(_) => Err(refusal),
+                None => libraries::of(self, compiler, &told, path, refusal),
+            })
+        });
+        Some(linked.map(|(needs, why)| Linked { compiler, needs, why }))
     }
 
     fn in_place(&self, told: &Told, path: &str) -> bool {
@@ -343,18 +367,27 @@ impl<'a> Call<'a, '_> {
             }
     }
 
-    fn is_static(&self, compiler: &Compiler, told: &Told, path: &str) -> Result<String, Refusal> {
+    /// Nothing that the compiler is told or finds may change how it links.
+    fn is_plain(&self, compiler: &Compiler, told: &Told, path: &str) -> Result<(), Refusal> {
         let program = &compiler.program;
         if let Some(doubt) = &told.doubt {
             return Err(unknown(format!(
                 "{path} is built by `{program}` with {doubt}, which may change how it is linked"
             )));
         }
+        if let Some(path) = libraries::configured(self.input, compiler) {
+            return Err(unknown(format!("{path} may change how the program is linked")));
+        }
         if let Some(name) = compiler.never_env.iter().find(|n| self.variable(n).is_some()) {
             return Err(unknown(format!(
                 "{name} is set for the build of {path}, and may change how it is linked"
             )));
         }
+        Ok(())
+    }
+
+    fn is_static(&self, compiler: &Compiler, told: &Told, path: &str) -> Result<String, Refusal> {
+        let program = &compiler.program;
         let place = crate::graph::place(self.input.file, self.input.file.instructions[self.at].span);
         if let Some((name, want)) = &compiler.static_env {
             return match self.variable(name) {
@@ -409,8 +442,13 @@ impl<'a> Call<'a, '_> {
         )
     }
 
+    /// Whether `--build-arg` says how it is linked.
+    pub fn is_set_from_outside(&self, compiler: &Compiler) -> bool {
+        compiler.static_env.as_ref().is_some_and(|(n, _)| self.variable(n) == Some(None))
+    }
+
     /// A variable as the command sees it: none if it is not set, and `Some(None)` if its value is not known.
-    fn variable(&self, name: &str) -> Option<Option<String>> {
+    pub fn variable(&self, name: &str) -> Option<Option<String>> {
         if let Some((_, value)) = self.env.iter().rev().find(|(n, _)| n == name) {
             return Some(value.clone());
         }
@@ -447,7 +485,7 @@ fn told<'w>(compiler: &Compiler, words: impl Iterator<Item = (&'w Option<String>
         let text = short.as_deref().unwrap_or(text);
         match text.split_once('=') {
             Some((option, rest)) => told.note(compiler, option, value.is_some().then_some(rest)),
-            None if compiler.flags.iter().any(|f| f == text) => {}
+            None if compiler.flags.iter().any(|f| f == text) => told.options.push((text.to_owned(), None)),
             None => pending = Some(text.to_owned()),
         }
     }
@@ -456,6 +494,7 @@ fn told<'w>(compiler: &Compiler, words: impl Iterator<Item = (&'w Option<String>
 
 impl Told {
     fn note(&mut self, compiler: &Compiler, option: &str, value: Option<&str>) {
+        self.options.push((option.to_owned(), value.map(str::to_owned)));
         if compiler.never.iter().any(|n| n == option) {
             self.doubt = Some(option.to_owned());
         } else if compiler.output.as_deref() == Some(option) {

@@ -1,0 +1,2 @@
+from transformers import pipeline, AutoModel
+model = AutoModel.from_pretrained("x")

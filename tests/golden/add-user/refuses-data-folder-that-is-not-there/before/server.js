@@ -1,0 +1,1 @@
+require("./lib").start(process.env.DATA_DIR)

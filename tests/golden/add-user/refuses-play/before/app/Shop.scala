@@ -1,0 +1,2 @@
+import play.api.mvc._
+class Shop

@@ -1,0 +1,2 @@
+import Config
+config :hello, port: 4000
