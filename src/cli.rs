@@ -75,14 +75,22 @@ fn run(args: &args::Run) -> Result<u8, String> {
         args.output_format.unwrap_or(if io::stdout().is_terminal() { Format::Text } else { Format::Diff });
     let session = settings::Session::new(&args.plan);
     let (inputs, errors) = input::collect(args, &session)?;
+    let found = inputs.len();
+    let inputs = input::changed(args, inputs)?;
     if inputs.is_empty() && errors.is_empty() {
-        let paths: Vec<String> = args.paths.iter().map(|p| crate::config::shown(p)).collect();
-        let place = if paths.is_empty() { ".".into() } else { paths.join(", ") };
         if format == Format::Json {
             let report =
                 Report { level: session.level(), files: Vec::new(), errors: Vec::new(), written: false };
             print(report::json::render(&report, args.unified).as_bytes());
         }
+        if found > 0 {
+            if !args.look.quiet {
+                print_error(&format!("none of {} has changed\n", report::count(found, "Dockerfile")));
+            }
+            return Ok(exit::OK);
+        }
+        let paths: Vec<String> = args.paths.iter().map(|p| crate::config::shown(p)).collect();
+        let place = if paths.is_empty() { ".".into() } else { paths.join(", ") };
         print_error(&format!("no Dockerfile found in {place}; name a file, or another folder\n"));
         return Ok(exit::NOTHING_FOUND);
     }

@@ -47,6 +47,12 @@ pub struct Run {
     /// Leave out what matches this glob, as in a .gitignore; files that are named are read nevertheless
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// Only Dockerfiles with changes that no commit holds
+    #[arg(long, conflicts_with = "since")]
+    pub changed: bool,
+    /// Only Dockerfiles that have changed since the work left this commit or branch
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
     /// The path that standard input stands for
     #[arg(long, value_name = "PATH")]
     pub stdin_filename: Option<PathBuf>,

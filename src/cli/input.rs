@@ -7,7 +7,7 @@ use std::{
 
 use super::{args::Run, settings::Session};
 use crate::{
-    repo::{self, find},
+    repo::{self, find, git},
     report::FileError,
 };
 
@@ -92,6 +92,22 @@ pub(super) fn collect(args: &Run, session: &Session) -> Result<(Vec<Input>, Vec<
     out.sort_by(|a, b| a.path.cmp(&b.path));
     out.dedup_by(|a, b| a.path == b.path && a.is_stdin == b.is_stdin);
     Ok((out, errors))
+}
+
+/// Those of `inputs` that `--changed` or `--since` asks for. Standard input is asked for by itself.
+///
+/// # Errors
+/// When git cannot tell.
+pub(super) fn changed(args: &Run, inputs: Vec<Input>) -> Result<Vec<Input>, String> {
+    let option = match &args.since {
+        Some(since) => format!("--since {since}"),
+        None if args.changed => "--changed".to_owned(),
+        None => return Ok(inputs),
+    };
+    let files: Vec<PathBuf> = inputs.iter().filter(|i| !i.is_stdin).filter_map(|i| i.path.clone()).collect();
+    let changed = git::changed(&files, args.since.as_deref()).map_err(|e| format!("{option}: {e}"))?;
+    let is_asked = |i: &Input| i.is_stdin || i.path.as_ref().is_some_and(|p| changed.contains(p));
+    Ok(inputs.into_iter().filter(is_asked).collect())
 }
 
 /// The globs of the config and of the command line, as seen from one folder.

@@ -193,6 +193,41 @@ fn does_not_write_over_uncommitted_changes() {
 }
 
 #[test]
+fn only_what_has_changed() {
+    let dir = repository(&[("a/Dockerfile", MERGES), ("b/Dockerfile", MERGES), ("c d/Dockerfile", CLEAN)]);
+    let names = |args: &[&str]| {
+        let report = json(dir.path(), args);
+        let files = report["files"].as_array().unwrap().iter();
+        files.map(|f| f["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    check_in(dir.path(), &["--changed"], 0, "", "none of 3 Dockerfiles has changed");
+    check_in(dir.path(), &["--changed", "-q"], 0, "", "");
+    assert!(names(&["--changed"]).is_empty());
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    fs::write(dir.path().join("a/Dockerfile"), format!("{MERGES}USER 1\n")).unwrap();
+    git(dir.path(), &["commit", "-qam", "y"]);
+    fs::write(dir.path().join("c d/Dockerfile"), MERGES).unwrap();
+    fs::create_dir(dir.path().join("new")).unwrap();
+    fs::write(dir.path().join("new/Dockerfile"), MERGES).unwrap();
+    assert_eq!(names(&["--changed"]), ["c d/Dockerfile", "new/Dockerfile"]);
+    assert_eq!(names(&["--changed", "b", "new"]), ["new/Dockerfile"]);
+    assert_eq!(names(&["--since", "main"]), ["a/Dockerfile", "c d/Dockerfile", "new/Dockerfile"]);
+    // What the branch did since is not ours.
+    git(dir.path(), &["stash", "-q"]);
+    git(dir.path(), &["checkout", "-q", "main"]);
+    fs::write(dir.path().join("b/Dockerfile"), CLEAN).unwrap();
+    git(dir.path(), &["commit", "-qam", "z"]);
+    git(dir.path(), &["checkout", "-q", "work"]);
+    assert_eq!(names(&["--since", "main"]), ["a/Dockerfile", "new/Dockerfile"]);
+    check_in(dir.path(), &["--since", "nope"], 2, "", "--since nope: git knows no commit or branch `nope`");
+    check_in(dir.path(), &["--since", "main", "--changed"], 2, "", "cannot be used with");
+    let bare = folder(&[("Dockerfile", MERGES)]);
+    check_in(bare.path(), &["--changed"], 2, "", "--changed: Dockerfile: lies in no git work tree");
+    git(bare.path(), &["init", "-q"]);
+    check_in(bare.path(), &["--changed", "--check"], 1, "would change Dockerfile", "");
+}
+
+#[test]
 fn json_says_what_would_be_written() {
     let long =
         "FROM debian:12\nRUN apt-get update\nRUN apt-get install -y curl\nUSER 1\nRUN touch /a\nRUN rm /a\n";
