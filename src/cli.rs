@@ -11,6 +11,7 @@ use clap::Parser;
 
 use crate::report::{self, Report, text::Look};
 
+mod advice;
 pub mod args;
 mod commands;
 mod guard;

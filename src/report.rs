@@ -3,9 +3,10 @@
 
 use crate::{
     cost::Rebuild,
-    edit::{Change, Edit, Span, to_u32},
+    edit::{Change, Edit, Span},
     pass::Level,
     pipeline::{Plan, Refused, RolledBack, Skipped, Step},
+    syntax::SyntaxError,
 };
 
 pub mod diff;
@@ -87,6 +88,23 @@ pub struct FileError {
     pub message: String,
     /// 1-based.
     pub line: Option<u32>,
+    /// What to do, where the message is not dfopt's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl FileError {
+    /// An error of the whole file.
+    #[must_use]
+    pub fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, line: None, help: None }
+    }
+}
+
+impl From<&SyntaxError> for FileError {
+    fn from(e: &SyntaxError) -> Self {
+        Self { line: Some(e.line), ..Self::new(e.code, e.message.clone()) }
+    }
 }
 
 /// What counts for the exit code.
@@ -116,8 +134,7 @@ impl File {
         match plan.skipped {
             Some(Skipped::Invalid(e)) => {
                 file.status = Status::Error;
-                file.error =
-                    Some(FileError { code: e.code.to_owned(), message: e.message, line: Some(e.line) });
+                file.error = Some(FileError::from(&e));
             }
             Some(Skipped::Gate(g)) => {
                 file.status = Status::Skipped;
@@ -253,17 +270,4 @@ pub fn count(n: usize, what: &str) -> String {
 #[must_use]
 pub fn lines((first, last): (u32, u32)) -> String {
     if first == last { format!("line {first}") } else { format!("lines {first}-{last}") }
-}
-
-/// The span of 1-based line `line` in `text`, without its line end; the last line, where there is no such.
-#[must_use]
-pub fn line_span(text: &str, line: u32) -> Span {
-    let mut start = 0;
-    for (i, part) in text.split_inclusive('\n').enumerate() {
-        if to_u32(i + 1) == line {
-            return Span::new(start, start + part.trim_end_matches(['\n', '\r']).len());
-        }
-        start += part.len();
-    }
-    Span::new(text.len(), text.len())
 }

@@ -32,7 +32,7 @@ pub(super) fn run<T>(work: impl FnOnce() -> T) -> Result<T, FileError> {
         let message = format!(
             "dfopt failed on this file, which is a fault of dfopt: {what}; please report it with the file"
         );
-        FileError { code: INTERNAL.into(), message, line: None }
+        FileError::new(INTERNAL, message)
     })
 }
 

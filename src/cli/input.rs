@@ -34,16 +34,15 @@ impl Input {
     pub(super) fn read(&self, max: u64) -> Result<Vec<u8>, FileError> {
         // Spans are 32 bits wide.
         let max = max.min(u64::from(u32::MAX) - 1);
-        let fail = |code: &str, message: String| FileError { code: code.to_owned(), message, line: None };
         if !self.is_stdin {
             let path = self.path.as_deref().unwrap_or(Path::new(&self.shown));
-            return repo::read(path, max).map_err(|e| fail(e.code(), e.to_string()));
+            return repo::read(path, max).map_err(|e| FileError::new(e.code(), e.to_string()));
         }
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(max + 1).read_to_end(&mut bytes);
-        read.map_err(|e| fail("read-failed", format!("standard input cannot be read: {e}")))?;
+        read.map_err(|e| FileError::new("read-failed", format!("standard input cannot be read: {e}")))?;
         if bytes.len() as u64 > max {
-            return Err(fail(
+            return Err(FileError::new(
                 "file-too-large",
                 format!("standard input has more than {max} bytes; raise --max-file-size"),
             ));

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 
 use super::{
-    args, guard,
+    advice, args, guard,
     input::Input,
     settings::{Session, Settings},
     wants::wants,
@@ -63,7 +63,7 @@ fn settle(planned: &mut [Planned]) {
                 "{}: changes {} in another way than {by} does; write that one first, then run again",
                 own.path, f.path
             );
-            Some(FileError { code: "ignore-file-shared".into(), message, line: None })
+            Some(FileError::new("ignore-file-shared", message))
         });
         match clash {
             Some(error) => {
@@ -172,7 +172,8 @@ impl Ready<'_> {
                 Some((place.clone(), File::ignore(shown(&place), patch_path(&place), before, after.clone())))
             })
             .collect();
-        let file = File::planned(input.shown.clone(), patch_path(&place), notes, plan);
+        let mut file = File::planned(input.shown.clone(), patch_path(&place), notes, plan);
+        advice::add(&mut file);
         let mut files = vec![(place, file)];
         files.extend(ignores);
         Planned { is_stdin: input.is_stdin, files }

@@ -33,7 +33,7 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
                 continue;
             }
             if broken {
-                file.fail(error(
+                file.fail(FileError::new(
                     "not-written",
                     format!("{}: not written, for its .dockerignore was not", file.path),
                 ));
@@ -68,28 +68,24 @@ fn one_file(
                 "{}: has changes that no commit holds: not written; commit or stash them, or use --allow-dirty",
                 file.path
             );
-            return Err(error("uncommitted-changes", message));
+            return Err(FileError::new("uncommitted-changes", message));
         }
         Some(State::Unknown(why)) if !own => {
             let message = format!(
                 "{}: not written, for git does not say whether it is clean: {why}; use --allow-dirty",
                 file.path
             );
-            return Err(error("git-failed", message));
+            return Err(FileError::new("git-failed", message));
         }
         _ => {}
     }
     let before = (!file.is_new).then_some(file.before.as_slice());
-    write(path, before, &file.after).map_err(|e| error("not-written", e.to_string()))?;
+    write(path, before, &file.after).map_err(|e| FileError::new("not-written", e.to_string()))?;
     if let Some(record) = record {
         // Under --allow-dirty nobody asked whether the text before was the user's own.
         if own || !allow_dirty { record.note(path, &file.after) } else { record.forget(path) }
     }
     Ok(())
-}
-
-fn error(code: &str, message: String) -> FileError {
-    FileError { code: code.to_owned(), message, line: None }
 }
 
 /// The record of each work tree that is written to.

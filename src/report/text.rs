@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 
-use super::{File, Report, Status, count, diff, line_span, lines};
+use super::{File, Report, Status, count, diff, lines};
 use crate::{
     pass::{Level, Reason},
     pipeline::{Refused, Step},
 };
+
+/// How much of a line that is wrong is shown, in bytes.
+const SOURCE_LINE: usize = 300;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug)]
@@ -139,19 +142,22 @@ pub fn errors(report: &Report, colour: bool) -> String {
     }
     for file in &report.files {
         if let Some(error) = &file.error {
-            let text = String::from_utf8_lossy(&file.before);
-            let source: String = text.lines().map(|l| diff::printable(l) + "\n").collect();
             let title = Severity::ERROR.primary_title(error.message.as_str()).id(error.code.as_str());
             let group = match error.line {
                 Some(line) => {
-                    let span = line_span(&source, line).range();
+                    let source = source_line(&file.before, line);
                     title.element(
-                        Snippet::source(source.as_str())
+                        Snippet::source(source.clone())
+                            .line_start(line as usize)
                             .path(file.path.as_str())
-                            .annotation(AnnotationKind::Primary.span(span)),
+                            .annotation(AnnotationKind::Primary.span(0..source.len())),
                     )
                 }
                 None => title.element(annotate_snippets::Origin::path(file.path.as_str())),
+            };
+            let group = match &error.help {
+                Some(help) => group.element(Severity::HELP.message(help.as_str())),
+                None => group,
             };
             let _ = writeln!(out, "{}", renderer.render(&[group]));
         }
@@ -165,6 +171,14 @@ pub fn errors(report: &Report, colour: bool) -> String {
         }
     }
     out
+}
+
+/// 1-based line `line` of a file for a terminal; of a very long one the beginning.
+fn source_line(text: &[u8], line: u32) -> String {
+    let body = text.split(|b| *b == b'\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
+    let shown = String::from_utf8_lossy(&body[..body.len().min(SOURCE_LINE)]);
+    let dots = if body.len() > SOURCE_LINE { "…" } else { "" };
+    diff::printable(&shown) + dots
 }
 
 fn of_file(out: &mut String, file: &File, look: Look) {
