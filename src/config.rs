@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    options::{Assumption, Builder},
+    options::{Assumption, Builder, Platform},
     pass::Level,
     passes::PASSES,
     repo::{self, absolute},
@@ -25,7 +25,7 @@ const MAX_SIZE: u64 = 1 << 20;
 const MAX_EXTENDS: usize = 16;
 
 /// Its keys, for suggestions.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "level",
     "select",
     "ignore",
@@ -35,6 +35,7 @@ const KEYS: [&str; 13] = [
     "catalogues",
     "builder",
     "target",
+    "platform",
     "build-args",
     "assume",
     "extends",
@@ -59,6 +60,7 @@ pub struct Config {
     pub catalogues: Vec<PathBuf>,
     pub builder: Option<Builder>,
     pub targets: Vec<String>,
+    pub platforms: Vec<Platform>,
     pub build_args: Vec<(String, String)>,
     pub assume: Vec<Assumption>,
 }
@@ -97,6 +99,7 @@ struct Raw {
     catalogues: Option<Vec<String>>,
     builder: Option<String>,
     target: Option<OneOrMore>,
+    platform: Option<OneOrMore>,
     build_args: Option<BTreeMap<String, String>>,
     assume: Option<Vec<String>>,
     extends: Option<OneOrMore>,
@@ -193,6 +196,15 @@ impl Config {
         if let Some(target) = raw.target {
             self.targets = target.into_vec();
         }
+        if let Some(platform) = raw.platform {
+            self.platforms.clear();
+            for word in platform.into_vec() {
+                match parse_platform(&word) {
+                    Ok(p) => self.platforms.push(p),
+                    Err(message) => return fail(&word, message),
+                }
+            }
+        }
         if let Some(args) = raw.build_args {
             self.build_args = args.into_iter().collect();
         }
@@ -260,6 +272,7 @@ fn over(lower: Config, upper: Config) -> Config {
         catalogues: [lower.catalogues, upper.catalogues].concat(),
         builder: upper.builder.or(lower.builder),
         targets: or(upper.targets, lower.targets),
+        platforms: if upper.platforms.is_empty() { lower.platforms } else { upper.platforms },
         build_args: [lower.build_args, upper.build_args].concat(),
         assume: [lower.assume, upper.assume].concat(),
     }
@@ -341,6 +354,15 @@ pub fn parse_builder(text: &str) -> Result<Builder, String> {
         },
         _ => Err(wrong()),
     }
+}
+
+/// Reads a platform: `linux/amd64`, `linux/arm/v7`.
+///
+/// # Errors
+/// What is allowed.
+pub fn parse_platform(text: &str) -> Result<Platform, String> {
+    Platform::parse(text)
+        .ok_or_else(|| format!("`{text}` is no platform; write OS/ARCH[/VARIANT], such as linux/arm64"))
 }
 
 /// `1.7`, `1.7.1`, `1.7-labs`: major and minor.

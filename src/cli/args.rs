@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    config::{parse_assumption, parse_builder},
-    options::{Assumption, Builder},
+    config::{parse_assumption, parse_builder, parse_platform},
+    options::{Assumption, Builder, Platform},
     repo::MAX_FILE_SIZE,
 };
 
@@ -93,6 +93,9 @@ pub struct Plan {
     /// The stage that is built [default: what compose, bake or skaffold say, else the last]
     #[arg(long, value_name = "STAGE")]
     pub target: Vec<String>,
+    /// What the image is built for, such as linux/arm64 [default: what compose, bake or a build step say]
+    #[arg(long, value_name = "OS/ARCH,…", value_delimiter = ',', value_parser = parse_platform)]
+    pub platform: Vec<Platform>,
     /// A build argument; without a value that of the environment
     #[arg(long, value_name = "K=V")]
     pub build_arg: Vec<String>,
@@ -244,6 +247,7 @@ pub enum Format {
 pub enum GraphFormat {
     Mermaid,
     Dot,
+    Svg,
     Json,
 }
 

@@ -107,6 +107,7 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
     let format = match format {
         GraphFormat::Mermaid => Format::Mermaid,
         GraphFormat::Dot => Format::Dot,
+        GraphFormat::Svg => Format::Svg,
         GraphFormat::Json => Format::Json,
     };
     let drawn = guard::run(|| {
@@ -117,7 +118,7 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
             return Err(report::FileError::from(e));
         }
         let options = &ready.unit.options;
-        let bare = Arc::new(Graph::new(&file, &options.build_args));
+        let bare = Arc::new(Graph::of_build(&file, options));
         let mut graph = Graph::clone(&bare);
         Facts::derive(&file, &bare, settings.knowledge(), options).connect_files(&mut graph);
         Ok(report::graph::render(&file, &graph, format))

@@ -21,7 +21,7 @@ use crate::{
     context::Context,
     facts::Facts,
     graph::Graph,
-    options::{Builder, Deployment, Options},
+    options::{Builder, Deployment, Options, Platform},
     pipeline::{Plan, Request, Unit, plan_of},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
     report::{ContextNote, File, FileError, Kind},
@@ -180,7 +180,8 @@ impl Ready<'_> {
     }
 }
 
-/// Reads what surrounds a file. The repository is looked at only where the file copies from its context.
+/// Reads what surrounds a file. What its repository says of targets, platforms and services counts also where it copies
+/// nothing from its context.
 pub(super) fn prepare<'a>(
     input: &Input,
     text: Vec<u8>,
@@ -192,12 +193,12 @@ pub(super) fn prepare<'a>(
     options.targets.clone_from(&settings.targets);
     let passes =
         settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
-    let mut graph = Arc::new(Graph::new(&file, &options.build_args));
+    let mut graph = Arc::new(Graph::of_build(&file, &options));
     let mut facts = None;
     let given = session.args().context.as_deref();
     let uses_context = (0..file.instructions.len()).any(|i| graph.reads_context(i));
     let mut contexts = Vec::new();
-    if uses_context && file.error().is_none() {
+    if file.error().is_none() {
         let path = input.path.as_deref().map(repo::absolute);
         let root = path.as_deref().and_then(git::root);
         let declared = root.as_deref().map(Declared::of);
@@ -206,12 +207,16 @@ pub(super) fn prepare<'a>(
             if options.targets.is_empty() {
                 options.targets = targets(&builds, &graph);
             }
-            if add_args(&mut options.build_args, &builds) {
-                graph = Arc::new(Graph::new(&file, &options.build_args));
+            if options.platforms.is_empty() {
+                options.platforms = platforms(&builds);
+            }
+            if add_args(&mut options.build_args, &builds) || !options.platforms.is_empty() {
+                graph = Arc::new(Graph::of_build(&file, &options));
             }
         }
         let known = Facts::derive(&file, &graph, settings.knowledge(), &options);
         let chosen = match (&path, given) {
+            _ if !uses_context => Vec::new(),
             (Some(path), None) => choose(path, wants(&known), declared.as_deref()),
             (None, None) => Vec::new(),
             (path, Some(_)) => {
@@ -298,6 +303,14 @@ fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
         out.extend(graph.stages().last().map(|s| s.index.to_string()));
     }
     out
+}
+
+/// The platforms that the repository builds the file for; none where an entry leaves it to the builder's machine.
+fn platforms(builds: &[&Build]) -> Vec<Platform> {
+    let named = builds.iter().flat_map(|b| &b.platforms);
+    let known: Option<BTreeSet<Platform>> = named.map(|p| Platform::parse(p)).collect();
+    let all_say = builds.iter().all(|b| !b.platforms.is_empty());
+    known.filter(|_| all_say).into_iter().flatten().collect()
 }
 
 /// Adds the arguments that all entries give alike; what is given already stays. Whether there are any.

@@ -311,7 +311,11 @@ fn bad_input_is_reported_and_the_rest_goes_on() {
         assert!(out(&o).contains("+++ b/ok/Dockerfile"), "{name}: {}", out(&o));
     };
     bad("unknown instruction", "FROM a\nNOPE x\n", 4, "unknown instruction: NOPE");
+    bad("misspelt", "FROM a\nCPOY x y\n", 4, "help: did you mean `COPY`?");
+    bad("unknown flag", "FROM a\nCOPY --form=b x y\n", 4, "help: did you mean `--from`?");
     bad("heredoc", "FROM a\nRUN <<EOF\nx\n", 4, "error[unterminated-heredoc]");
+    bad("heredoc", "FROM a\nRUN <<EOF\nx\n", 4, "help: end it with a line that is `EOF`");
+    bad("a long line", &format!("FROM a\nRUN {}\n", "a".repeat(70_000)), 4, "error[long-line]");
     bad("empty", "", 4, "error[no-instructions]");
     bad("comment alone", "# x\n", 4, "error[no-instructions]");
     bad("no FROM", "RUN x\n", 4, " --> Dockerfile:1");
@@ -366,6 +370,13 @@ fn files_that_cannot_be_read() {
         );
         assert_eq!(fs::read_to_string(outside.path().join("Dockerfile")).unwrap(), MERGES);
         std::os::unix::fs::symlink("nowhere", dir.path().join("Dockerfile.x")).unwrap();
+        check_in(
+            dir.path(),
+            &["."],
+            4,
+            "+++",
+            "Dockerfile.x: a symlink to a file that does not exist; repair",
+        );
         check_in(dir.path(), &["Dockerfile.x"], 4, "", "a symlink to a file that does not exist");
     }
 }
@@ -470,6 +481,7 @@ fn commands() {
         "",
     );
     check(&files, &["graph", "Dockerfile", "--format", "json"], 0, "\"kind\": \"instruction\"", "");
+    check(&files, &["graph", "Dockerfile", "--format", "svg"], 0, "RUN apt-get install -y curl</tspan>", "");
     check(&files, &["graph", "bad"], 4, "", "error[unterminated-heredoc]");
     check(&files, &["graph", "nope"], 4, "", "nope: no such file");
     check(&files, &["completions", "bash"], 0, "complete -F _dfopt", "");
@@ -508,6 +520,44 @@ fn the_context_is_found() {
         ("package.json", "{}"),
     ];
     assert_eq!(context(&compose, "app/Dockerfile", &[]), pair("app", "declared"));
+}
+
+#[test]
+fn the_platform_counts() {
+    let text = MERGES
+        .replace("debian:12", "debian-$TARGETARCH")
+        .replace("FROM", "FROM debian:12 AS debian-arm64\nFROM");
+    let compose = "services:\n  a:\n    build: .\n    platform: windows/amd64\n";
+    let refused = "the image is Windows (windows)";
+    let text_of = ["--output-format", "text"];
+    let with = |more: &[&'static str]| [&text_of[..], more].concat();
+    check(&[("Dockerfile", MERGES)], &with(&["--platform", "windows/amd64"]), 0, refused, "");
+    check(&[("Dockerfile", MERGES)], &with(&["--config", "platform=windows/amd64"]), 0, refused, "");
+    check(
+        &[("Dockerfile", MERGES)],
+        &with(&["--platform", "linux/arm64,linux/amd64"]),
+        1,
+        "merge-runs · safe",
+        "",
+    );
+    check(
+        &[("Dockerfile", MERGES)],
+        &["--platform", "arm64"],
+        2,
+        "",
+        "`arm64` is no platform; write OS/ARCH",
+    );
+    let dir = repository(&[("Dockerfile", MERGES), ("compose.yaml", compose)]);
+    check_in(dir.path(), &text_of, 0, refused, "");
+    check_in(dir.path(), &with(&["--platform", "linux/amd64"]), 1, "merge-runs · safe", "");
+    let graph = ["graph", "Dockerfile", "--format", "json"];
+    let unknown = "\"label\": \"debian-$TARGETARCH\"";
+    check(&[("Dockerfile", &text)], &graph, 0, unknown, "");
+    let known = out(&dfopt(
+        folder(&[("Dockerfile", &text)]).path(),
+        &[&graph[..], &["--platform", "linux/aarch64"]].concat(),
+    ));
+    assert!(!known.contains(unknown), "it is the stage above\n{known}");
 }
 
 #[test]
