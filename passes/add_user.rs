@@ -51,7 +51,10 @@ use crate::{
         signals::{Need, Place},
     },
     options::Service,
-    pass::{Assumption, Effect, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite},
+    pass::{
+        Assumption, Effect, Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Rewrite, Setting,
+        Takes,
+    },
     shell,
     syntax::{Keyword, PieceKind},
 };
@@ -79,6 +82,10 @@ impl Pass for AddUser {
 
     fn source(&self) -> &'static str {
         include_str!("add_user.rs")
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        &[Setting { name: "uid", takes: Takes::Id }, Setting { name: "name", takes: Takes::Name }]
     }
 
     fn run(&self, input: &Input<'_>) -> Vec<Finding> {

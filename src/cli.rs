@@ -4,6 +4,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    sync::OnceLock,
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -53,11 +54,13 @@ pub fn main() -> ExitCode {
         }
     };
     let color = cli.run.look.color;
-    let result = match &cli.command {
+    let work = || match &cli.command {
         None => run(&cli.run),
         Some(command) => commands::dispatch(command, color),
     };
-    let code = result.unwrap_or_else(|message| {
+    let result = guard::run(work).unwrap_or_else(|e| Err(e.message));
+    let unprinted = UNPRINTED.get().map(|why| format!("standard output cannot be written: {why}"));
+    let code = result.and_then(|code| unprinted.map_or(Ok(code), Err)).unwrap_or_else(|message| {
         let title = annotate_snippets::Level::ERROR.primary_title(message.as_str());
         let renderer = if is_coloured(color, &io::stderr()) {
             annotate_snippets::Renderer::styled()
@@ -144,10 +147,16 @@ fn is_coloured<S: anstream::stream::RawStream>(when: Color, stream: &S) -> bool 
     }
 }
 
+/// Why standard output could not be written.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
 /// Writes to standard output. A reader that went away wants no more: that is no error.
 fn print(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => _ = UNPRINTED.set(e),
+        _ => {}
+    }
 }
 
 fn print_error(text: &str) {

@@ -186,9 +186,6 @@ pub struct Verify {
     /// Compare with this Dockerfile instead of dfopt's rewrite; nothing may differ
     #[arg(long, value_name = "FILE", conflicts_with = "level")]
     pub against: Option<PathBuf>,
-    /// The platform to build for: linux/arm64
-    #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
     /// The network of RUN, and of the images that are started
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
@@ -256,4 +253,14 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_command_has_an_option_twice() {
+        super::Cli::command().debug_assert();
+    }
 }

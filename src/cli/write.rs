@@ -13,6 +13,7 @@ use crate::{
         write::Written,
     },
     report::{File, FileError, Kind},
+    verify::child,
 };
 
 /// Writes every file that changes; what cannot be written becomes an error of its entry.
@@ -22,6 +23,8 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
         changing.filter(|(_, f)| f.is_changed() && !f.is_new).map(|(p, _)| p.clone()).collect();
     // Git is asked only where its answer matters.
     let states = if allow_dirty { BTreeMap::new() } else { git::states(&changing) };
+    // The file at work is finished, and what was written is noted: without a handler the run ends as it would anyway.
+    let _ = child::heed_signals();
     let mut records = Records::default();
     let mut written: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     for one in planned.iter_mut().filter(|p| !p.is_stdin) {
@@ -40,6 +43,11 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
                 continue;
             }
             if written.get(path) == Some(&file.after) {
+                continue;
+            }
+            if child::interrupted() {
+                let message = format!("{}: not written, for dfopt was interrupted; run again", file.path);
+                file.fail(FileError::new("interrupted", message));
                 continue;
             }
             if let Err(e) = one_file(path, file, states.get(path), allow_dirty, &mut records) {

@@ -111,6 +111,8 @@ pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
         }
         if !said {
             silent.push(pass);
+        } else if asked.len() == 1 {
+            let _ = writeln!(out, "all that it asks for: dfopt explain {pass}");
         }
     }
     for r in file.refusals.iter().filter(|r| r.pass == super::EVERY_PASS) {
@@ -203,9 +205,10 @@ fn of_file(out: &mut String, file: &File, look: Look) {
         for (what, rerun) in [("a source file", rebuild.source_edit), ("a manifest", rebuild.manifest_edit)] {
             if rerun.before != rerun.after {
                 let steps = count(rerun.after, "step");
+                let run = if rerun.after == 1 { "runs" } else { "run" };
                 let _ = writeln!(
                     out,
-                    "rebuild   after an edit of {what} {steps} of {} run again, not {}",
+                    "rebuild   after an edit of {what} {steps} of {} {run} again, not {} (estimated)",
                     rerun.steps, rerun.before
                 );
             }

@@ -192,6 +192,66 @@ fn does_not_write_over_uncommitted_changes() {
     assert_eq!(fs::read_to_string(dir.path().join("Dockerfile")).unwrap(), MERGED);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_write_leaves_nothing_half_done() {
+    let names: Vec<String> = (0..150).map(|i| format!("d{i}/Dockerfile")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), MERGES)).collect();
+    let dir = repository(&files);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dfopt"))
+        .args(["--write", "-q"])
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Interrupted as soon as something is written, wherever that is.
+    let is_written = |name: &String| fs::read_to_string(dir.path().join(name)).unwrap() == MERGED;
+    while child.try_wait().unwrap().is_none() && !names.iter().any(is_written) {}
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+    child.wait().unwrap();
+    for name in &names {
+        let text = fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text == MERGES || text == MERGED, "{text}");
+        assert_eq!(fs::read_dir(dir.path().join(name).parent().unwrap()).unwrap().count(), 1);
+    }
+    // What is written counts as dfopt's own, so that the rest can follow.
+    check_in(dir.path(), &["--write"], 0, "", "");
+    check_in(dir.path(), &["--check"], 0, "150 files, nothing to do", "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let dir = folder(&[("Dockerfile", MERGES)]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let o = Command::new(env!("CARGO_BIN_EXE_dfopt")).current_dir(dir.path()).stdout(full).output().unwrap();
+    assert_eq!(o.status.code(), Some(2));
+    assert!(err(&o).contains("standard output cannot be written"), "{}", err(&o));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder(&[("a/Dockerfile", MERGES), ("b/Dockerfile", MERGES)]);
+    let locked = dir.path().join("a");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    // Root may write there all the same.
+    if fs::write(locked.join("x"), "").is_err() {
+        check_in(
+            dir.path(),
+            &["--write"],
+            4,
+            "",
+            "permission denied: not written; its folder must be writable",
+        );
+        assert_eq!(fs::read_to_string(locked.join("Dockerfile")).unwrap(), MERGES);
+        assert_eq!(fs::read_to_string(dir.path().join("b/Dockerfile")).unwrap(), MERGED);
+    }
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[test]
 fn only_what_has_changed() {
     let dir = repository(&[("a/Dockerfile", MERGES), ("b/Dockerfile", MERGES), ("c d/Dockerfile", CLEAN)]);
@@ -339,6 +399,17 @@ fn bytes_that_are_not_touched_stay() {
     keep("no last newline", MERGES.trim_end().as_bytes(), MERGED.trim_end().as_bytes());
     let latin = |text: &str| [text.as_bytes(), b"# gr\xfc\xdfe\n"].concat();
     keep("not UTF-8", &latin(MERGES), &latin(MERGED));
+    let within = |text: &str| text.replace("-y curl", "-y c\u{1}l").into_bytes();
+    let latin: Vec<Vec<u8>> = [MERGES, MERGED]
+        .iter()
+        .map(|t| within(t).into_iter().map(|b| if b == 1 { 0xfc } else { b }).collect())
+        .collect();
+    let dir = folder(&[]);
+    fs::write(dir.path().join("Dockerfile"), &latin[0]).unwrap();
+    let report = json(dir.path(), &[]);
+    for edit in report["files"][0]["edits"].as_array().unwrap() {
+        assert!(edit["hex"].as_str().is_none_or(|hex| hex.contains("63fc6c")), "{edit}");
+    }
 }
 
 #[test]
