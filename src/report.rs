@@ -66,6 +66,9 @@ pub struct ContextNote {
     /// Why, in words.
     #[serde(skip)]
     pub why: String,
+    /// The path of an ignore file that lies beside a Dockerfile outside of the context, as a plan names it.
+    #[serde(skip)]
+    pub outside: Option<String>,
 }
 
 /// What became of a file.
@@ -236,13 +239,13 @@ impl Report {
 pub fn step_edits<'a>(
     step: &'a Step,
     dockerfile: &str,
-    context: Option<&str>,
+    context: Option<&ContextNote>,
 ) -> Vec<(String, Span, &'a [u8])> {
     let own = step.edits.dockerfile.iter().map(|e| (dockerfile.to_owned(), e.span, e.text.as_slice()));
     let mut out: Vec<_> = own.collect();
     for (path, change) in &step.edits.files {
         let path = match context {
-            Some(dir) if dir != "." => format!("{dir}/{path}"),
+            Some(c) if c.dir != "." && c.outside.as_ref() != Some(path) => format!("{}/{path}", c.dir),
             _ => path.clone(),
         };
         match change {

@@ -248,7 +248,8 @@ fn choose(path: &Path, mut wants: Wants, declared: Option<&Declared>) -> Vec<Cho
 fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
     let Chosen { dir, origin } = chosen;
     let (real_dir, name) = (repo::real(&dir), shown(&dir));
-    let note = ContextNote { dir: name.clone(), from: origin.id(), why: origin.text().to_owned() };
+    let mut note =
+        ContextNote { dir: name.clone(), from: origin.id(), why: origin.text().to_owned(), outside: None };
     let own = dockerfile.map(repo::real);
     let inside =
         own.as_deref().and_then(|p| p.strip_prefix(&real_dir).ok()).map(|p| repo::relative(p, Path::new("")));
@@ -261,6 +262,7 @@ fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
         let place = PathBuf::from(place);
         if let Ok(bytes) = repo::read(&place, repo::MAX_FILE_SIZE) {
             context = context.with_ignore(shown(&place), &bytes);
+            note.outside = Some(shown(&place));
             outside = Some((shown(&place), place));
         }
     }

@@ -146,8 +146,7 @@ fn entry<'a>(file: &'a File, edits: &'a [Edit], unified: usize) -> FileEntry<'a>
 }
 
 fn change<'a>(file: &File, step: &'a Step) -> ChangeEntry<'a> {
-    let dir = file.contexts.first().map(|c| c.dir.as_str());
-    let edits = step_edits(step, &file.path, dir).into_iter();
+    let edits = step_edits(step, &file.path, file.contexts.first()).into_iter();
     ChangeEntry {
         pass: step.pass,
         level: step.level,

@@ -34,7 +34,8 @@ pub fn render(report: &Report, look: Look) -> String {
     for file in &report.files {
         of_file(&mut out, file, look);
     }
-    let _ = writeln!(out, "{}", last_line(report));
+    let proof = report.files.iter().any(File::is_changed) && !report.written;
+    let _ = writeln!(out, "{}{}", last_line(report), if proof { "   Prove it: dfopt verify" } else { "" });
     out
 }
 

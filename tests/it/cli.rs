@@ -475,6 +475,9 @@ fn a_wrong_config_is_an_error() {
     bad("level: [\n", ".dfopt.yaml:");
     bad("level: 3\n", "`3` is no level");
     bad("extends: nope.yaml\n", ".dfopt.yaml:1: extends nope.yaml: no such file");
+    bad("passes:\n  add-user: {uidd: 3}\n", ".dfopt.yaml:2: unknown setting `uidd` of add-user");
+    bad("passes:\n  add-user: {uid: root}\n", ".dfopt.yaml:2: `uid` of add-user is a number above 0");
+    bad("ignore: merge-runs\n", ".dfopt.yaml:1: ignore: invalid type: string \"merge-runs\"; write a list");
     bad("catalogues: [nope.yaml]\n", "nope.yaml: no such file");
     check(
         &[("Dockerfile", MERGES), (".dfopt.yaml", "nope: 1\n")],
@@ -661,6 +664,65 @@ fn many_files_give_the_same_report_each_time() {
     let paths: BTreeMap<usize, &str> =
         report["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).enumerate().collect();
     assert_eq!((paths[&0], paths[&1], paths.len()), ("d0/Dockerfile", "d1/Dockerfile", 60));
+}
+
+#[test]
+fn an_ignore_file_beside_a_dockerfile_outside_of_the_context() {
+    let lock = r#"{"name": "a", "lockfileVersion": 3, "packages": {"": {"dependencies": {"b": "1.0.0"}}}}"#;
+    let dir = repository(&[
+        ("docker/Dockerfile", "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci\nCMD [\"node\", \"a.js\"]\n"),
+        ("docker/Dockerfile.dockerignore", ".git\n"),
+        ("app/a.js", ""),
+        ("app/package.json", r#"{"name": "a", "dependencies": {"b": "1.0.0"}}"#),
+        ("app/package-lock.json", lock),
+        ("compose.yaml", "services:\n  a:\n    build: {context: app, dockerfile: ../docker/Dockerfile}\n"),
+    ]);
+    let report = json(dir.path(), &["--level", "review", "--select", "split-dependency-copy"]);
+    let edits = report["files"][0]["changes"][0]["edits"].as_array().unwrap();
+    assert_eq!(edits.last().unwrap()["path"], "docker/Dockerfile.dockerignore", "{report:#}");
+    assert_eq!(report["files"][1]["path"], "docker/Dockerfile.dockerignore");
+}
+
+#[test]
+fn every_key_of_a_config_counts() {
+    let base = "images:\n- {name: debian, os: windows, source: ours, checked: '2026-11-25'}\n";
+    let files = |config: &'static str| {
+        [
+            ("Dockerfile", MERGES),
+            ("legacy/Dockerfile", MERGES),
+            (".dfopt.yaml", config),
+            ("ci/images.yaml", base),
+            ("ci/base.yaml", "level: review\nignore: [merge-runs]\npasses: {add-user: {uid: 4}}\n"),
+        ]
+    };
+    let counts = |config: &'static str, args: &[&str], code: i32, told: &str| {
+        check(&files(config), &[&["--check"], args].concat(), code, told, "");
+    };
+    counts("level: review\n", &[], 1, "2 files, 2 changes");
+    counts("select: [add-user]\n", &[], 0, "nothing to do");
+    counts("select: [add-user]\n", &["--select", "merge-runs"], 1, "2 changes");
+    counts("ignore: [merge-runs]\n", &[], 0, "nothing to do");
+    counts("ignore: [add-user]\n", &["--ignore", "merge-runs"], 0, "nothing to do");
+    counts("exclude: ['legacy/**']\n", &[], 1, "1 file, 1 change.");
+    counts("exclude: ['legacy/**']\n", &["legacy/Dockerfile"], 1, "1 file, 1 change.");
+    counts("per-file-ignores: {'legacy/**': [merge-runs]}\n", &[], 1, "2 files, 1 change in 1 file");
+    counts("extends: ci/base.yaml\n", &[], 0, "nothing to do");
+    counts("extends: ci/base.yaml\nignore: []\n", &[], 1, "2 changes");
+    counts("extends: ci/base.yaml\npasses: {add-user: {name: web}}\n", &[], 0, "nothing to do");
+    counts("catalogues: [ci/images.yaml]\n", &[], 0, "nothing to do");
+    counts("platform: windows/amd64\n", &[], 0, "nothing to do");
+    counts("platform: windows/amd64\n", &["--platform", "linux/amd64"], 1, "2 changes");
+    counts("platform: windows/amd64\n", &["--isolated"], 1, "2 changes");
+    counts(
+        "builder: classic\nbuild-args: {V: 1.2}\nassume: [base-is-plain]\ntarget: '0'\n",
+        &[],
+        1,
+        "2 changes",
+    );
+    let level = |args: &[&str]| json(folder(&files("level: review\n")).path(), args)["level"].clone();
+    assert_eq!(level(&[]), "review");
+    assert_eq!(level(&["--level", "safe"]), "safe");
+    assert_eq!(level(&["--config", "level=safe"]), "safe");
 }
 
 #[test]
