@@ -49,7 +49,8 @@ impl Options {
         if self.builder == Builder::Classic {
             return Vec::new();
         }
-        let args: [(&str, fn(&Platform) -> String); 4] = [
+        type Part = fn(&Platform) -> String;
+        let args: [(&str, Part); 4] = [
             ("TARGETPLATFORM", Platform::to_string),
             ("TARGETOS", |p| p.os.clone()),
             ("TARGETARCH", |p| p.arch.clone()),
@@ -84,7 +85,7 @@ impl Platform {
             [os, arch, variant] => (*os, *arch, *variant),
             _ => return None,
         };
-        if !parts.iter().all(|p| valid(&p)) {
+        if !parts.iter().all(valid) {
             return None;
         }
         let (arch, variant) = match (arch, variant) {

@@ -203,18 +203,21 @@ fn of_file(out: &mut String, file: &File, look: Look) {
         hunks(out, file, look);
     }
     if let Some(rebuild) = file.rebuild.filter(|_| file.is_changed()) {
-        for (what, rerun) in [("a source file", rebuild.source_edit), ("a manifest", rebuild.manifest_edit)] {
-            if rerun.before != rerun.after {
-                let steps = count(rerun.after, "step");
-                let run = if rerun.after == 1 { "runs" } else { "run" };
-                let _ = writeln!(
-                    out,
-                    "rebuild   after an edit of {what} {steps} of {} {run} again, not {} (estimated)",
-                    rerun.steps, rerun.before
-                );
-            }
+        let edits = [("a source file", rebuild.source_edit), ("a manifest", rebuild.manifest_edit)];
+        let differ = edits.into_iter().filter(|(_, rerun)| rerun.before != rerun.after);
+        let told = differ.map(|(what, rerun)| {
+            let steps = count(rerun.after, "step");
+            let run = if rerun.after == 1 { "runs" } else { "run" };
+            format!(
+                "rebuild   after an edit of {what} {steps} of {} {run} again, not {} (estimated)\n",
+                rerun.steps, rerun.before
+            )
+        });
+        let told: String = told.collect();
+        if !told.is_empty() {
+            out.push_str(&told);
+            out.push('\n');
         }
-        let _ = writeln!(out);
     }
     if look.quiet {
         return;
