@@ -47,7 +47,7 @@ use crate::{
     edit::Span,
     facts::{clean, covers, is_root, parent},
     knowledge::signals::{Need, Place},
-    pass::{Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal},
+    pass::{Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal, Setting, Takes},
     syntax::Keyword,
 };
 
@@ -79,6 +79,10 @@ impl Pass for AddUser {
 
     fn source(&self) -> &'static str {
         include_str!("add_user.rs")
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        &[Setting { name: "uid", takes: Takes::Id }, Setting { name: "name", takes: Takes::Name }]
     }
 
     fn run(&self, input: &Input<'_>) -> Vec<Finding> {

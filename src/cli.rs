@@ -4,6 +4,7 @@
 use std::{
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    sync::OnceLock,
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -11,6 +12,7 @@ use clap::Parser;
 
 use crate::report::{self, Report, text::Look};
 
+mod advice;
 pub mod args;
 mod commands;
 mod guard;
@@ -52,11 +54,13 @@ pub fn main() -> ExitCode {
         }
     };
     let color = cli.run.look.color;
-    let result = match &cli.command {
+    let work = || match &cli.command {
         None => run(&cli.run),
         Some(command) => commands::dispatch(command, color),
     };
-    let code = result.unwrap_or_else(|message| {
+    let result = guard::run(work).unwrap_or_else(|e| Err(e.message));
+    let unprinted = UNPRINTED.get().map(|why| format!("standard output cannot be written: {why}"));
+    let code = result.and_then(|code| unprinted.map_or(Ok(code), Err)).unwrap_or_else(|message| {
         let title = annotate_snippets::Level::ERROR.primary_title(message.as_str());
         let renderer = if is_coloured(color, &io::stderr()) {
             annotate_snippets::Renderer::styled()
@@ -75,14 +79,22 @@ fn run(args: &args::Run) -> Result<u8, String> {
         args.output_format.unwrap_or(if io::stdout().is_terminal() { Format::Text } else { Format::Diff });
     let session = settings::Session::new(&args.plan);
     let (inputs, errors) = input::collect(args, &session)?;
+    let found = inputs.len();
+    let inputs = input::changed(args, inputs)?;
     if inputs.is_empty() && errors.is_empty() {
-        let paths: Vec<String> = args.paths.iter().map(|p| crate::config::shown(p)).collect();
-        let place = if paths.is_empty() { ".".into() } else { paths.join(", ") };
         if format == Format::Json {
             let report =
                 Report { level: session.level(), files: Vec::new(), errors: Vec::new(), written: false };
             print(report::json::render(&report, args.unified).as_bytes());
         }
+        if found > 0 {
+            if !args.look.quiet {
+                print_error(&format!("none of {} has changed\n", report::count(found, "Dockerfile")));
+            }
+            return Ok(exit::OK);
+        }
+        let paths: Vec<String> = args.paths.iter().map(|p| crate::config::shown(p)).collect();
+        let place = if paths.is_empty() { ".".into() } else { paths.join(", ") };
         print_error(&format!("no Dockerfile found in {place}; name a file, or another folder\n"));
         return Ok(exit::NOTHING_FOUND);
     }
@@ -135,10 +147,16 @@ fn is_coloured<S: anstream::stream::RawStream>(when: Color, stream: &S) -> bool 
     }
 }
 
+/// Why standard output could not be written.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
 /// Writes to standard output. A reader that went away wants no more: that is no error.
 fn print(bytes: &[u8]) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => _ = UNPRINTED.set(e),
+        _ => {}
+    }
 }
 
 fn print_error(text: &str) {

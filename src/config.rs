@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    options::{Assumption, Builder},
+    options::{Assumption, Builder, Platform},
     pass::Level,
     passes::PASSES,
     repo::{self, absolute},
@@ -25,7 +25,7 @@ const MAX_SIZE: u64 = 1 << 20;
 const MAX_EXTENDS: usize = 16;
 
 /// Its keys, for suggestions.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "level",
     "select",
     "ignore",
@@ -35,6 +35,7 @@ const KEYS: [&str; 13] = [
     "catalogues",
     "builder",
     "target",
+    "platform",
     "build-args",
     "assume",
     "extends",
@@ -59,6 +60,7 @@ pub struct Config {
     pub catalogues: Vec<PathBuf>,
     pub builder: Option<Builder>,
     pub targets: Vec<String>,
+    pub platforms: Vec<Platform>,
     pub build_args: Vec<(String, String)>,
     pub assume: Vec<Assumption>,
 }
@@ -97,6 +99,7 @@ struct Raw {
     catalogues: Option<Vec<String>>,
     builder: Option<String>,
     target: Option<OneOrMore>,
+    platform: Option<OneOrMore>,
     build_args: Option<BTreeMap<String, String>>,
     assume: Option<Vec<String>>,
     extends: Option<OneOrMore>,
@@ -174,13 +177,23 @@ impl Config {
                 return fail(name, message);
             }
         }
+        for (pass, settings) in raw.passes.iter().flatten() {
+            if let Err((word, message)) = setting(pass, settings) {
+                return fail(&word, message);
+            }
+        }
         self.select = raw.select.or(self.select.take());
         self.ignore = raw.ignore.unwrap_or(std::mem::take(&mut self.ignore));
         self.exclude = raw.exclude.unwrap_or(std::mem::take(&mut self.exclude));
         if !per_file.is_empty() {
             self.per_file_ignores = per_file.into_iter().collect();
         }
-        self.passes.extend(raw.passes.unwrap_or_default());
+        for (pass, settings) in raw.passes.unwrap_or_default() {
+            match (self.passes.get_mut(&pass), settings) {
+                (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+                (_, settings) => _ = self.passes.insert(pass, settings),
+            }
+        }
         if let Some(catalogues) = raw.catalogues {
             self.catalogues = catalogues.iter().map(|c| self.base.join(c)).collect();
         }
@@ -192,6 +205,15 @@ impl Config {
         }
         if let Some(target) = raw.target {
             self.targets = target.into_vec();
+        }
+        if let Some(platform) = raw.platform {
+            self.platforms.clear();
+            for word in platform.into_vec() {
+                match parse_platform(&word) {
+                    Ok(p) => self.platforms.push(p),
+                    Err(message) => return fail(&word, message),
+                }
+            }
         }
         if let Some(args) = raw.build_args {
             self.build_args = args.into_iter().collect();
@@ -205,6 +227,29 @@ impl Config {
         let _ = raw.verify;
         Ok(())
     }
+}
+
+/// Whether a pass has these settings; else the word that is wrong, and why.
+fn setting(pass: &str, settings: &Value) -> Result<(), (String, String)> {
+    let known = PASSES.iter().find(|p| p.meta().id == pass).map(|p| p.settings()).unwrap_or_default();
+    let names: Vec<&str> = known.iter().map(|s| s.name).collect();
+    let has = match names.is_empty() {
+        true => "has no settings".to_owned(),
+        false => format!("has {}", names.join(", ")),
+    };
+    let Some(settings) = settings.as_object() else {
+        return Err((pass.to_owned(), format!("`{pass}` {has}; write them as {{KEY: VALUE}}")));
+    };
+    for (key, value) in settings {
+        let Some(setting) = known.iter().find(|s| s.name == key) else {
+            let hint = suggest(key, names.iter().copied());
+            return Err((key.clone(), format!("unknown setting `{key}` of {pass}, which {has}{hint}")));
+        };
+        if let Err(allowed) = setting.takes.check(value) {
+            return Err((key.clone(), format!("`{key}` of {pass} is {allowed}, not {value}")));
+        }
+    }
+    Ok(())
 }
 
 fn load(path: &Path, depth: usize) -> Result<Config, ConfigError> {
@@ -260,6 +305,7 @@ fn over(lower: Config, upper: Config) -> Config {
         catalogues: [lower.catalogues, upper.catalogues].concat(),
         builder: upper.builder.or(lower.builder),
         targets: or(upper.targets, lower.targets),
+        platforms: if upper.platforms.is_empty() { lower.platforms } else { upper.platforms },
         build_args: [lower.build_args, upper.build_args].concat(),
         assume: [lower.assume, upper.assume].concat(),
     }
@@ -283,6 +329,10 @@ fn parse(text: &str, file: &str) -> Result<Raw, ConfigError> {
             },
             None => {
                 let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+                let message = match message.strip_suffix(", expected a sequence") {
+                    Some(found) => format!("{found}; write a list, in [ ]"),
+                    None => message,
+                };
                 ConfigError { file: file.to_owned(), line, message }
             }
         }
@@ -341,6 +391,15 @@ pub fn parse_builder(text: &str) -> Result<Builder, String> {
         },
         _ => Err(wrong()),
     }
+}
+
+/// Reads a platform: `linux/amd64`, `linux/arm/v7`.
+///
+/// # Errors
+/// What is allowed.
+pub fn parse_platform(text: &str) -> Result<Platform, String> {
+    Platform::parse(text)
+        .ok_or_else(|| format!("`{text}` is no platform; write OS/ARCH[/VARIANT], such as linux/arm64"))
 }
 
 /// `1.7`, `1.7.1`, `1.7-labs`: major and minor.
@@ -416,6 +475,19 @@ mod tests {
             "ignore:\n- merge-run\n",
             "2: `merge-run` is no pass; did you mean `merge-runs`?; see `dfopt passes`",
         );
+        check("ignore: merge-runs\n", "1: ignore: invalid type: string \"merge-runs\"; write a list, in [ ]");
+        check(
+            "passes:\n  add-user: {nam: app}\n",
+            "2: unknown setting `nam` of add-user, which has uid, name; did you mean `name`?",
+        );
+        check("passes:\n  add-user:\n    uid: 0\n", "3: `uid` of add-user is a number above 0, not 0");
+        check(
+            "passes: {merge-runs: {x: 1}}\n",
+            "1: unknown setting `x` of merge-runs, which has no settings",
+        );
+        check("passes: {add-user: 3}\n", "1: `add-user` has uid, name; write them as {KEY: VALUE}");
+        check("platform: arm64\n", "1: `arm64` is no platform; write OS/ARCH[/VARIANT], such as linux/arm64");
+        check("exclude: [a]\ncatalogues: []\nper-file-ignores: {a: [merge-runs]}\n", "ok");
         check(
             "builder: docker\n",
             "1: `docker` is no builder; use buildkit[=FRONTEND], classic, podman or kaniko",
@@ -431,9 +503,12 @@ mod tests {
         let mut config = Config::default();
         config.set("level=review").unwrap();
         config.set("ignore=[merge-runs]").unwrap();
-        config.set("passes.merge-runs.limit=3").unwrap();
+        config.set("passes.add-user.uid=3").unwrap();
+        config.set("passes.add-user.name=web").unwrap();
+        config.set("platform=[linux/arm64, linux/amd64]").unwrap();
         assert_eq!((config.level, config.ignore.len()), (Some(Level::Review), 1));
-        assert_eq!(config.passes["merge-runs"]["limit"], 3);
+        assert_eq!((&config.passes["add-user"]["uid"], config.platforms.len()), (&3.into(), 2));
+        assert_eq!(config.passes["add-user"]["name"], "web");
         assert_eq!(config.set("levl=1").unwrap_err().message, "unknown key `levl`; did you mean `level`?");
     }
 

@@ -368,7 +368,7 @@ impl<'a> Facts<'a> {
 
     fn derive_stage(&mut self, index: usize, shipped: &[(bool, bool)], options: &Options) {
         let body = self.graph.stages()[index].body.clone();
-        let (mut state, mut config, mut facts) = self.start(index);
+        let (mut state, mut config, mut facts) = self.start(index, options);
         (facts.ships, facts.is_target) = shipped[index];
         self.states.push(state.clone());
         for at in body {
@@ -381,7 +381,7 @@ impl<'a> Facts<'a> {
     }
 
     /// What a stage begins with.
-    fn start(&self, index: usize) -> (State, Config, StageFacts) {
+    fn start(&self, index: usize, options: &Options) -> (State, Config, StageFacts) {
         let stage = &self.graph.stages()[index];
         let fresh = State {
             variables: Arc::default(),
@@ -396,7 +396,7 @@ impl<'a> Facts<'a> {
             image: None,
             image_by_argument: false,
             from_scratch: false,
-            windows: stage.platform.as_deref().is_some_and(|p| p.starts_with("windows")),
+            windows: self.is_built_for_windows(stage, options),
             ships: false,
             is_target: false,
             end: fresh.clone(),
@@ -438,6 +438,17 @@ impl<'a> Facts<'a> {
         };
         let config = Config::of_base(facts.image.as_deref());
         (state, config, facts)
+    }
+
+    /// A FROM without a platform, or with the target's, is for what `--platform` says.
+    fn is_built_for_windows(&self, stage: &crate::graph::Stage, options: &Options) -> bool {
+        match (stage.platform.as_deref(), self.graph.platform(stage, self.file.escape)) {
+            (None, _) => options.targets_windows(),
+            (Some(_), Some(known)) => known.starts_with("windows"),
+            (Some(raw), None) => {
+                raw.starts_with("windows") || (raw.contains("TARGET") && options.targets_windows())
+            }
+        }
     }
 
     fn step(&self, state: &mut State, at: usize, ins: &Instruction, options: &Options) {

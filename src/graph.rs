@@ -10,6 +10,7 @@ use petgraph::{
 
 use crate::{
     edit::Span,
+    options::Options,
     syntax::{
         Dockerfile, Instruction, Keyword,
         words::{Lex, Lookup, mentions, references},
@@ -82,7 +83,7 @@ pub struct Graph {
     stages: Vec<Stage>,
     stage_nodes: Vec<NodeIndex>,
     instruction_nodes: Vec<NodeIndex>,
-    /// ARGs before the first FROM, with their defaults or what `--build-arg` says.
+    /// What the builder sets by itself, then the ARGs before the first FROM, with their defaults or what `--build-arg` says.
     globals: Vec<(String, Option<String>)>,
 }
 
@@ -98,12 +99,28 @@ impl Graph {
     /// Builds the graph of `file`; `build_args` go before the defaults of ARGs.
     #[must_use]
     pub fn new(file: &Dockerfile, build_args: &[(String, String)]) -> Graph {
+        Self::with_globals(file, build_args, Vec::new())
+    }
+
+    /// The graph of `file` as it is built under `options`: its arguments, and those that the platform gives.
+    #[must_use]
+    pub fn of_build(file: &Dockerfile, options: &Options) -> Graph {
+        Self::with_globals(file, &options.build_args, options.automatic_args())
+    }
+
+    fn with_globals(
+        file: &Dockerfile,
+        build_args: &[(String, String)],
+        automatic: Vec<(String, Option<String>)>,
+    ) -> Graph {
+        let given = |name: &str| build_args.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let globals = automatic.into_iter().map(|(name, value)| (given(&name).or(value), name));
         let mut g = Graph {
             graph: DiGraph::with_capacity(file.instructions.len() + 4, file.instructions.len() * 2),
             stages: Vec::new(),
             stage_nodes: Vec::new(),
             instruction_nodes: Vec::new(),
-            globals: Vec::new(),
+            globals: globals.map(|(value, name)| (name, value)).collect(),
         };
         for (i, ins) in file.instructions.iter().enumerate() {
             let node = g.graph.add_node(Node::Instruction(i));
@@ -124,7 +141,14 @@ impl Graph {
         &self.stages
     }
 
-    /// ARGs before the first FROM.
+    /// The platform that a stage is built for, where its FROM fixes one whose name is known.
+    #[must_use]
+    pub fn platform(&self, stage: &Stage, escape: u8) -> Option<String> {
+        let expanded = Lex::new(escape).word(stage.platform.as_deref()?, &Globals(&self.globals)).ok()?;
+        expanded.unset.is_empty().then_some(expanded.value)
+    }
+
+    /// What the builder sets by itself, and the ARGs before the first FROM.
     #[must_use]
     pub fn globals(&self) -> &[(String, Option<String>)] {
         &self.globals
@@ -240,7 +264,8 @@ impl Graph {
         for arg in ins.args() {
             let (name, default) = match arg.value.split_once('=') {
                 Some((n, v)) => (n, Lex::new(escape).word(v, &Globals(&self.globals)).ok().map(|e| e.value)),
-                None => (arg.value.as_str(), None),
+                // `ARG TARGETARCH` before FROM names what is set already
+                None => (arg.value.as_str(), Globals(&self.globals).get(&arg.value).map(str::to_owned)),
             };
             let given = build_args.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
             self.globals.push((name.to_owned(), given.or(default)));

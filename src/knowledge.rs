@@ -65,7 +65,11 @@ impl Knowledge {
     ///
     /// The error is `file:line: message`.
     pub fn with_overlay(&self, text: &str, file: &str) -> Result<Knowledge, String> {
-        let at = |e: serde_yaml::Error| format!("{file}:{}: {e}", e.location().map_or(1, |l| l.line()));
+        let at = |e: serde_yaml::Error| {
+            let message = e.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            format!("{file}:{}: {message}", e.location().map_or(1, |l| l.line()))
+        };
         let overlay: Overlay = serde_yaml::from_str(text).map_err(at)?;
         let out = self.clone();
         let images = self.images().with(overlay.images, overlay.mirrors, overlay.words, overlay.systems);

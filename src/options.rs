@@ -8,6 +8,8 @@ pub struct Options {
     pub builder: Builder,
     /// `--target` and the targets that compose, bake or skaffold name; empty: the last stage.
     pub targets: Vec<String>,
+    /// `--platform`, or the platforms that every one of these entries names; empty: not known.
+    pub platforms: Vec<Platform>,
     /// `--build-arg`, and what the same entries give.
     pub build_args: Vec<(String, String)>,
     /// Assumptions that the user vouches for.
@@ -23,11 +25,92 @@ impl Default for Options {
         Self {
             builder: Builder::BuildKit { frontend: (1, 4) },
             targets: Vec::new(),
+            platforms: Vec::new(),
             build_args: Vec::new(),
             assume: Vec::new(),
             deployment: Deployment::default(),
             settings: serde_json::Value::Null,
         }
+    }
+}
+
+impl Options {
+    /// Whether the image is, or may be, one of Windows.
+    #[must_use]
+    pub fn targets_windows(&self) -> bool {
+        self.platforms.iter().any(|p| p.os == "windows")
+    }
+
+    /// The arguments that the builder sets by itself, as far as all platforms agree on their value (reference: "Automatic
+    /// platform ARGs in the global scope"). The classic builder sets none.
+    #[must_use]
+    pub fn automatic_args(&self) -> Vec<(String, Option<String>)> {
+        let Some(first) = self.platforms.first() else { return Vec::new() };
+        if self.builder == Builder::Classic {
+            return Vec::new();
+        }
+        type Part = fn(&Platform) -> String;
+        let args: [(&str, Part); 4] = [
+            ("TARGETPLATFORM", Platform::to_string),
+            ("TARGETOS", |p| p.os.clone()),
+            ("TARGETARCH", |p| p.arch.clone()),
+            ("TARGETVARIANT", |p| p.variant.clone()),
+        ];
+        let agreed = args.into_iter().filter(|(_, of)| self.platforms.iter().all(|p| of(p) == of(first)));
+        agreed.map(|(name, of)| (name.to_owned(), Some(of(first)))).collect()
+    }
+}
+
+/// What an image is built for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Platform {
+    pub os: String,
+    pub arch: String,
+    /// `v7` of `linux/arm/v7`; empty where there is none.
+    pub variant: String,
+}
+
+impl Platform {
+    /// Reads `os/arch[/variant]`, and names it as containerd does (containerd/platforms `database.go`: normalizeArch). None
+    /// for anything else, such as `local` or a part alone, whose other half is that of the builder's machine.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Platform> {
+        let text = text.to_lowercase();
+        let parts: Vec<&str> = text.split('/').collect();
+        let valid = |p: &&str| {
+            !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        };
+        let (os, arch, variant) = match parts.as_slice() {
+            [os, arch] => (*os, *arch, ""),
+            [os, arch, variant] => (*os, *arch, *variant),
+            _ => return None,
+        };
+        if !parts.iter().all(valid) {
+            return None;
+        }
+        let (arch, variant) = match (arch, variant) {
+            ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+            ("x86_64" | "x86-64", v) => ("amd64", v),
+            ("i386", _) => ("386", ""),
+            ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+            ("aarch64", v) => ("arm64", v),
+            ("armhf", _) => ("arm", "v7"),
+            ("armel", _) => ("arm", "v6"),
+            ("arm", "" | "7") => ("arm", "v7"),
+            ("arm", "5") => ("arm", "v5"),
+            ("arm", "6") => ("arm", "v6"),
+            ("arm", "8") => ("arm", "v8"),
+            other => other,
+        };
+        Some(Platform { os: os.into(), arch: arch.into(), variant: variant.into() })
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Platform { os, arch, variant } = self;
+        write!(f, "{os}/{arch}")?;
+        if variant.is_empty() { Ok(()) } else { write!(f, "/{variant}") }
     }
 }
 
@@ -126,5 +209,30 @@ impl Assumption {
             Assumption::InstallIsRepeatable => "an unlocked install gives the same result each time",
             Assumption::ContextIsTheBuilt => "the guessed build context is the one that is built",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(platforms: &[&str], expect: &str) {
+        let platforms = platforms.iter().filter_map(|p| Platform::parse(p)).collect();
+        let options = Options { platforms, ..Options::default() };
+        let args: Vec<String> = options
+            .automatic_args()
+            .into_iter()
+            .map(|(k, v)| format!("{k}={}", v.unwrap_or_default()))
+            .collect();
+        assert_eq!(args.join(" "), expect);
+    }
+
+    #[test]
+    fn sets_what_all_platforms_agree_on() {
+        check(&[], "");
+        check(&["local", "arm64", "linux/", "a/b/c/d", "linux/$A"], "");
+        check(&["linux/x86_64"], "TARGETPLATFORM=linux/amd64 TARGETOS=linux TARGETARCH=amd64 TARGETVARIANT=");
+        check(&["linux/amd64", "linux/arm64/v8"], "TARGETOS=linux TARGETVARIANT=");
+        check(&["linux/arm"], "TARGETPLATFORM=linux/arm/v7 TARGETOS=linux TARGETARCH=arm TARGETVARIANT=v7");
     }
 }

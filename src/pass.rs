@@ -20,6 +20,52 @@ pub trait Pass: Sync {
     fn source(&self) -> &'static str;
     /// Every place of the file that the pass is about: a rewrite or a refusal for each. Pure.
     fn run(&self, input: &Input<'_>) -> Vec<Finding>;
+    /// What `passes:` of a config may set, found in [`Options::settings`] under the pass's name.
+    fn settings(&self) -> &'static [Setting] {
+        &[]
+    }
+}
+
+/// A setting of a pass: its key, and what it may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    pub name: &'static str,
+    pub takes: Takes,
+}
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    /// A user's or group's number, not root's.
+    Id,
+    /// A user's or group's name.
+    Name,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+impl Takes {
+    /// Whether `value` is one; else what is.
+    ///
+    /// # Errors
+    /// What is allowed, for a sentence.
+    pub fn check(self, value: &serde_json::Value) -> Result<(), String> {
+        let is_name = |s: &str| {
+            s.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+                && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        };
+        let fits = match self {
+            Takes::Id => value.as_u64().is_some_and(|n| n > 0 && n < u64::from(u32::MAX)),
+            Takes::Name => value.as_str().is_some_and(is_name),
+            Takes::Word(words) => value.as_str().is_some_and(|s| words.contains(&s)),
+        };
+        match self {
+            _ if fits => Ok(()),
+            Takes::Id => Err("a number above 0".into()),
+            Takes::Name => Err("a name of small letters, digits, - and _".into()),
+            Takes::Word(words) => Err(words.join(" or ")),
+        }
+    }
 }
 
 /// What a pass says of itself.

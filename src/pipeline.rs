@@ -227,7 +227,7 @@ struct Version<'a> {
 
 impl<'a> Version<'a> {
     fn of(file: &Arc<Dockerfile>, unit: &'a Unit, request: &'a Request) -> Version<'a> {
-        let graph = Arc::new(Graph::new(file, &unit.options.build_args));
+        let graph = Arc::new(Graph::of_build(file, &unit.options));
         let facts = Facts::derive(file, &graph, request.knowledge, &unit.options);
         Version { pragmas: Pragmas::read(file), facts, unit, request }
     }

@@ -3,9 +3,10 @@
 
 use crate::{
     cost::Rebuild,
-    edit::{Change, Edit, Span, to_u32},
+    edit::{Change, Edit, Span},
     pass::Level,
     pipeline::{Plan, Refused, RolledBack, Skipped, Step},
+    syntax::SyntaxError,
 };
 
 pub mod diff;
@@ -65,6 +66,9 @@ pub struct ContextNote {
     /// Why, in words.
     #[serde(skip)]
     pub why: String,
+    /// The path of an ignore file that lies beside a Dockerfile outside of the context, as a plan names it.
+    #[serde(skip)]
+    pub outside: Option<String>,
 }
 
 /// What became of a file.
@@ -87,6 +91,23 @@ pub struct FileError {
     pub message: String,
     /// 1-based.
     pub line: Option<u32>,
+    /// What to do, where the message is not dfopt's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl FileError {
+    /// An error of the whole file.
+    #[must_use]
+    pub fn new(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, line: None, help: None }
+    }
+}
+
+impl From<&SyntaxError> for FileError {
+    fn from(e: &SyntaxError) -> Self {
+        Self { line: Some(e.line), ..Self::new(e.code, e.message.clone()) }
+    }
 }
 
 /// What counts for the exit code.
@@ -116,8 +137,7 @@ impl File {
         match plan.skipped {
             Some(Skipped::Invalid(e)) => {
                 file.status = Status::Error;
-                file.error =
-                    Some(FileError { code: e.code.to_owned(), message: e.message, line: Some(e.line) });
+                file.error = Some(FileError::from(&e));
             }
             Some(Skipped::Gate(g)) => {
                 file.status = Status::Skipped;
@@ -219,13 +239,13 @@ impl Report {
 pub fn step_edits<'a>(
     step: &'a Step,
     dockerfile: &str,
-    context: Option<&str>,
+    context: Option<&ContextNote>,
 ) -> Vec<(String, Span, &'a [u8])> {
     let own = step.edits.dockerfile.iter().map(|e| (dockerfile.to_owned(), e.span, e.text.as_slice()));
     let mut out: Vec<_> = own.collect();
     for (path, change) in &step.edits.files {
         let path = match context {
-            Some(dir) if dir != "." => format!("{dir}/{path}"),
+            Some(c) if c.dir != "." && c.outside.as_ref() != Some(path) => format!("{}/{path}", c.dir),
             _ => path.clone(),
         };
         match change {
@@ -253,17 +273,4 @@ pub fn count(n: usize, what: &str) -> String {
 #[must_use]
 pub fn lines((first, last): (u32, u32)) -> String {
     if first == last { format!("line {first}") } else { format!("lines {first}-{last}") }
-}
-
-/// The span of 1-based line `line` in `text`, without its line end; the last line, where there is no such.
-#[must_use]
-pub fn line_span(text: &str, line: u32) -> Span {
-    let mut start = 0;
-    for (i, part) in text.split_inclusive('\n').enumerate() {
-        if to_u32(i + 1) == line {
-            return Span::new(start, start + part.trim_end_matches(['\n', '\r']).len());
-        }
-        start += part.len();
-    }
-    Span::new(text.len(), text.len())
 }

@@ -63,6 +63,17 @@ const KEYWORDS: [(&str, Keyword); 18] = [
     ("WORKDIR", Keyword::Workdir),
 ];
 
+/// The names of all instructions, sorted.
+pub fn keywords() -> impl Iterator<Item = &'static str> {
+    KEYWORDS.iter().map(|(name, _)| *name)
+}
+
+/// The names of the flags of an instruction.
+#[must_use]
+pub fn flags(keyword: Keyword) -> Vec<&'static str> {
+    check::flags_of(keyword).iter().map(|(name, _)| *name).collect()
+}
+
 impl Keyword {
     /// The keyword that `word` is, in any case of letters.
     #[must_use]

@@ -28,7 +28,7 @@ pub(super) fn write(
     let release = release.ok_or_else(|| {
         Refusal::new(Reason::ImageUnknown, "the catalogue names no release of the image", "add one")
     })?;
-    architecture(from, target.image)?;
+    architecture(input, from, target.image)?;
     let reference = format!("{}/{}-{release}:{}", distroless.registry, target.name, user.tag);
     let name = from.args().first().map_or(from.span, |a| a.span);
     let mut edits = Edits::default();
@@ -76,22 +76,26 @@ pub(super) fn write(
     Ok(Finding::rewrite(from.span, message, rewrite))
 }
 
-/// A platform that FROM fixes must be one that the image has.
-fn architecture(from: &Instruction, image: &DistrolessImage) -> Result<(), Refusal> {
-    let Some(platform) = from.flag("platform").and_then(|f| f.value.as_deref()).filter(|p| !p.contains('$'))
-    else {
-        return Ok(());
+/// A platform that FROM fixes, or that the build is for, must be one that the image has.
+fn architecture(input: &Input, from: &Instruction, image: &DistrolessImage) -> Result<(), Refusal> {
+    let fixed = from.flag("platform").and_then(|f| f.value.as_deref()).filter(|p| !p.contains('$'));
+    let platforms: Vec<String> = match fixed {
+        Some(platform) => vec![platform.to_owned()],
+        None => input.options.platforms.iter().map(ToString::to_string).collect(),
     };
-    let arch = platform.split('/').nth(1).unwrap_or(platform);
-    let old_arm = platform.ends_with("arm/v6") || platform.ends_with("arm/v5");
-    if image.arch.iter().any(|a| a == arch) && !old_arm {
-        return Ok(());
+    let lacks = |platform: &&String| {
+        let arch = platform.split('/').nth(1).unwrap_or(platform);
+        let old_arm = platform.ends_with("arm/v6") || platform.ends_with("arm/v5");
+        old_arm || !image.arch.iter().any(|a| a == arch)
+    };
+    match platforms.iter().find(lacks) {
+        None => Ok(()),
+        Some(platform) => Err(Refusal::new(
+            Reason::ImageUnknown,
+            format!("distroless has no such image for {platform}"),
+            "leave this platform on another base",
+        )),
     }
-    Err(Refusal::new(
-        Reason::ImageUnknown,
-        format!("distroless has no such image for {platform}"),
-        "leave this platform on another base",
-    ))
 }
 
 /// Whether the working directory changes; then, whether and where to set it as it was.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    config::{parse_assumption, parse_builder},
-    options::{Assumption, Builder},
+    config::{parse_assumption, parse_builder, parse_platform},
+    options::{Assumption, Builder, Platform},
     repo::MAX_FILE_SIZE,
 };
 
@@ -47,6 +47,12 @@ pub struct Run {
     /// Leave out what matches this glob, as in a .gitignore; files that are named are read nevertheless
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+    /// Only Dockerfiles with changes that no commit holds
+    #[arg(long, conflicts_with = "since")]
+    pub changed: bool,
+    /// Only Dockerfiles that have changed since the work left this commit or branch
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
     /// The path that standard input stands for
     #[arg(long, value_name = "PATH")]
     pub stdin_filename: Option<PathBuf>,
@@ -87,6 +93,9 @@ pub struct Plan {
     /// The stage that is built [default: what compose, bake or skaffold say, else the last]
     #[arg(long, value_name = "STAGE")]
     pub target: Vec<String>,
+    /// What the image is built for, such as linux/arm64 [default: what compose, bake or a build step say]
+    #[arg(long, value_name = "OS/ARCH,…", value_delimiter = ',', value_parser = parse_platform)]
+    pub platform: Vec<Platform>,
     /// A build argument; without a value that of the environment
     #[arg(long, value_name = "K=V")]
     pub build_arg: Vec<String>,
@@ -177,9 +186,6 @@ pub struct Verify {
     /// Compare with this Dockerfile instead of dfopt's rewrite; nothing may differ
     #[arg(long, value_name = "FILE", conflicts_with = "level")]
     pub against: Option<PathBuf>,
-    /// The platform to build for: linux/arm64
-    #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
     /// The network of RUN, and of the images that are started
     #[arg(long, value_name = "NETWORK")]
     pub network: Option<String>,
@@ -238,6 +244,7 @@ pub enum Format {
 pub enum GraphFormat {
     Mermaid,
     Dot,
+    Svg,
     Json,
 }
 
@@ -246,4 +253,14 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_command_has_an_option_twice() {
+        super::Cli::command().debug_assert();
+    }
 }

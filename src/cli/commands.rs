@@ -9,6 +9,7 @@ use std::{
 use clap::CommandFactory;
 
 use super::{
+    advice,
     args::{Cli, Color, Command, GraphFormat, Plan},
     exit, guard,
     input::Input,
@@ -106,6 +107,7 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
     let format = match format {
         GraphFormat::Mermaid => Format::Mermaid,
         GraphFormat::Dot => Format::Dot,
+        GraphFormat::Svg => Format::Svg,
         GraphFormat::Json => Format::Json,
     };
     let drawn = guard::run(|| {
@@ -113,14 +115,10 @@ fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Colo
         let text = if after { ready.plan(&settings).after } else { text.clone() };
         let file = Arc::new(syntax::parse(&text));
         if let Some(e) = file.error() {
-            return Err(report::FileError {
-                code: e.code.into(),
-                message: e.message.clone(),
-                line: Some(e.line),
-            });
+            return Err(report::FileError::from(e));
         }
         let options = &ready.unit.options;
-        let bare = Arc::new(Graph::new(&file, &options.build_args));
+        let bare = Arc::new(Graph::of_build(&file, options));
         let mut graph = Graph::clone(&bare);
         Facts::derive(&file, &bare, settings.knowledge(), options).connect_files(&mut graph);
         Ok(report::graph::render(&file, &graph, format))
@@ -141,7 +139,8 @@ pub(super) fn named(path: &Path) -> Input {
 }
 
 /// Says why a file was not understood; the exit code.
-fn failed(file: File, color: Color) -> u8 {
+fn failed(mut file: File, color: Color) -> u8 {
+    advice::add(&mut file);
     let report =
         Report { level: crate::pass::Level::Safe, files: vec![file], errors: Vec::new(), written: false };
     print_error(&report::text::errors(&report, is_coloured(color, &io::stderr())));

@@ -30,9 +30,9 @@ pub(super) fn run<T>(work: impl FnOnce() -> T) -> Result<T, FileError> {
         let said = || payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
         let what = noted.or_else(said).unwrap_or_else(|| "panic".into());
         let message = format!(
-            "dfopt failed on this file, which is a fault of dfopt: {what}; please report it with the file"
+            "dfopt failed here, which is a fault of dfopt: {what}; please report it with what it was given"
         );
-        FileError { code: INTERNAL.into(), message, line: None }
+        FileError::new(INTERNAL, message)
     })
 }
 

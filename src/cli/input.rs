@@ -7,7 +7,7 @@ use std::{
 
 use super::{args::Run, settings::Session};
 use crate::{
-    repo::{self, find},
+    repo::{self, find, git},
     report::FileError,
 };
 
@@ -34,16 +34,15 @@ impl Input {
     pub(super) fn read(&self, max: u64) -> Result<Vec<u8>, FileError> {
         // Spans are 32 bits wide.
         let max = max.min(u64::from(u32::MAX) - 1);
-        let fail = |code: &str, message: String| FileError { code: code.to_owned(), message, line: None };
         if !self.is_stdin {
             let path = self.path.as_deref().unwrap_or(Path::new(&self.shown));
-            return repo::read(path, max).map_err(|e| fail(e.code(), e.to_string()));
+            return repo::read(path, max).map_err(|e| FileError::new(e.code(), e.to_string()));
         }
         let mut bytes = Vec::new();
         let read = std::io::stdin().lock().take(max + 1).read_to_end(&mut bytes);
-        read.map_err(|e| fail("read-failed", format!("standard input cannot be read: {e}")))?;
+        read.map_err(|e| FileError::new("read-failed", format!("standard input cannot be read: {e}")))?;
         if bytes.len() as u64 > max {
-            return Err(fail(
+            return Err(FileError::new(
                 "file-too-large",
                 format!("standard input has more than {max} bytes; raise --max-file-size"),
             ));
@@ -92,6 +91,22 @@ pub(super) fn collect(args: &Run, session: &Session) -> Result<(Vec<Input>, Vec<
     out.sort_by(|a, b| a.path.cmp(&b.path));
     out.dedup_by(|a, b| a.path == b.path && a.is_stdin == b.is_stdin);
     Ok((out, errors))
+}
+
+/// Those of `inputs` that `--changed` or `--since` asks for. Standard input is asked for by itself.
+///
+/// # Errors
+/// When git cannot tell.
+pub(super) fn changed(args: &Run, inputs: Vec<Input>) -> Result<Vec<Input>, String> {
+    let option = match &args.since {
+        Some(since) => format!("--since {since}"),
+        None if args.changed => "--changed".to_owned(),
+        None => return Ok(inputs),
+    };
+    let files: Vec<PathBuf> = inputs.iter().filter(|i| !i.is_stdin).filter_map(|i| i.path.clone()).collect();
+    let changed = git::changed(&files, args.since.as_deref()).map_err(|e| format!("{option}: {e}"))?;
+    let is_asked = |i: &Input| i.is_stdin || i.path.as_ref().is_some_and(|p| changed.contains(p));
+    Ok(inputs.into_iter().filter(is_asked).collect())
 }
 
 /// The globs of the config and of the command line, as seen from one folder.

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 
 use super::{
-    args, guard,
+    advice, args, guard,
     input::Input,
     settings::{Session, Settings},
     wants::wants,
@@ -21,7 +21,7 @@ use crate::{
     context::Context,
     facts::Facts,
     graph::Graph,
-    options::{Builder, Deployment, Options},
+    options::{Builder, Deployment, Options, Platform},
     pipeline::{Plan, Request, Unit, plan_of},
     repo::{self, Build, Chosen, Declared, DiskSource, Wants, choose_context, git},
     report::{ContextNote, File, FileError, Kind},
@@ -63,7 +63,7 @@ fn settle(planned: &mut [Planned]) {
                 "{}: changes {} in another way than {by} does; write that one first, then run again",
                 own.path, f.path
             );
-            Some(FileError { code: "ignore-file-shared".into(), message, line: None })
+            Some(FileError::new("ignore-file-shared", message))
         });
         match clash {
             Some(error) => {
@@ -172,14 +172,16 @@ impl Ready<'_> {
                 Some((place.clone(), File::ignore(shown(&place), patch_path(&place), before, after.clone())))
             })
             .collect();
-        let file = File::planned(input.shown.clone(), patch_path(&place), notes, plan);
+        let mut file = File::planned(input.shown.clone(), patch_path(&place), notes, plan);
+        advice::add(&mut file);
         let mut files = vec![(place, file)];
         files.extend(ignores);
         Planned { is_stdin: input.is_stdin, files }
     }
 }
 
-/// Reads what surrounds a file. The repository is looked at only where the file copies from its context.
+/// Reads what surrounds a file. What its repository says of targets, platforms and services counts also where it copies
+/// nothing from its context.
 pub(super) fn prepare<'a>(
     input: &Input,
     text: Vec<u8>,
@@ -191,12 +193,12 @@ pub(super) fn prepare<'a>(
     options.targets.clone_from(&settings.targets);
     let passes =
         settings.passes_for(&repo::absolute(input.path.as_deref().unwrap_or(Path::new(&input.shown))));
-    let mut graph = Arc::new(Graph::new(&file, &options.build_args));
+    let mut graph = Arc::new(Graph::of_build(&file, &options));
     let mut facts = None;
     let given = session.args().context.as_deref();
     let uses_context = (0..file.instructions.len()).any(|i| graph.reads_context(i));
     let mut contexts = Vec::new();
-    if uses_context && file.error().is_none() {
+    if file.error().is_none() {
         let path = input.path.as_deref().map(repo::absolute);
         let root = path.as_deref().and_then(git::root);
         let declared = root.as_deref().map(Declared::of);
@@ -205,12 +207,16 @@ pub(super) fn prepare<'a>(
             if options.targets.is_empty() {
                 options.targets = targets(&builds, &graph);
             }
-            if add_args(&mut options.build_args, &builds) {
-                graph = Arc::new(Graph::new(&file, &options.build_args));
+            if options.platforms.is_empty() {
+                options.platforms = platforms(&builds);
+            }
+            if add_args(&mut options.build_args, &builds) || !options.platforms.is_empty() {
+                graph = Arc::new(Graph::of_build(&file, &options));
             }
         }
         let known = Facts::derive(&file, &graph, settings.knowledge(), &options);
         let chosen = match (&path, given) {
+            _ if !uses_context => Vec::new(),
             (Some(path), None) => choose(path, wants(&known), declared.as_deref()),
             (None, None) => Vec::new(),
             (path, Some(_)) => {
@@ -242,7 +248,8 @@ fn choose(path: &Path, mut wants: Wants, declared: Option<&Declared>) -> Vec<Cho
 fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
     let Chosen { dir, origin } = chosen;
     let (real_dir, name) = (repo::real(&dir), shown(&dir));
-    let note = ContextNote { dir: name.clone(), from: origin.id(), why: origin.text().to_owned() };
+    let mut note =
+        ContextNote { dir: name.clone(), from: origin.id(), why: origin.text().to_owned(), outside: None };
     let own = dockerfile.map(repo::real);
     let inside =
         own.as_deref().and_then(|p| p.strip_prefix(&real_dir).ok()).map(|p| repo::relative(p, Path::new("")));
@@ -255,6 +262,7 @@ fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {
         let place = PathBuf::from(place);
         if let Ok(bytes) = repo::read(&place, repo::MAX_FILE_SIZE) {
             context = context.with_ignore(shown(&place), &bytes);
+            note.outside = Some(shown(&place));
             outside = Some((shown(&place), place));
         }
     }
@@ -297,6 +305,14 @@ fn targets(builds: &[&Build], graph: &Graph) -> Vec<String> {
         out.extend(graph.stages().last().map(|s| s.index.to_string()));
     }
     out
+}
+
+/// The platforms that the repository builds the file for; none where an entry leaves it to the builder's machine.
+fn platforms(builds: &[&Build]) -> Vec<Platform> {
+    let named = builds.iter().flat_map(|b| &b.platforms);
+    let known: Option<BTreeSet<Platform>> = named.map(|p| Platform::parse(p)).collect();
+    let all_say = builds.iter().all(|b| !b.platforms.is_empty());
+    known.filter(|_| all_say).into_iter().flatten().collect()
 }
 
 /// Adds the arguments that all entries give alike; what is given already stays. Whether there are any.

@@ -139,6 +139,11 @@ impl<'a> Session<'a> {
             None => config.level.unwrap_or(Level::Safe),
         };
         let options = Options {
+            platforms: if args.platform.is_empty() {
+                config.platforms.clone()
+            } else {
+                args.platform.clone()
+            },
             build_args: build_args(&args.build_arg, &config)?,
             assume: [config.assume.as_slice(), &args.assume].concat(),
             settings: serde_json::Value::Object(config.passes.clone()),

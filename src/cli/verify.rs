@@ -146,7 +146,7 @@ fn one(
         let build = BuildOptions {
             target,
             build_args: options.build_args.clone(),
-            platform: args.platform.clone(),
+            platform: args.plan.platform.first().map(ToString::to_string),
             network: args.network.clone(),
             extra: args.build_options.clone(),
             classic: matches!(options.builder, Builder::Classic),

@@ -13,6 +13,7 @@ use crate::{
         write::Written,
     },
     report::{File, FileError, Kind},
+    verify::child,
 };
 
 /// Writes every file that changes; what cannot be written becomes an error of its entry.
@@ -22,6 +23,8 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
         changing.filter(|(_, f)| f.is_changed() && !f.is_new).map(|(p, _)| p.clone()).collect();
     // Git is asked only where its answer matters.
     let states = if allow_dirty { BTreeMap::new() } else { git::states(&changing) };
+    // The file at work is finished, and what was written is noted: without a handler the run ends as it would anyway.
+    let _ = child::heed_signals();
     let mut records = Records::default();
     let mut written: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
     for one in planned.iter_mut().filter(|p| !p.is_stdin) {
@@ -33,13 +36,18 @@ pub(super) fn all(mut planned: Vec<Planned>, allow_dirty: bool) -> Vec<File> {
                 continue;
             }
             if broken {
-                file.fail(error(
+                file.fail(FileError::new(
                     "not-written",
                     format!("{}: not written, for its .dockerignore was not", file.path),
                 ));
                 continue;
             }
             if written.get(path) == Some(&file.after) {
+                continue;
+            }
+            if child::interrupted() {
+                let message = format!("{}: not written, for dfopt was interrupted; run again", file.path);
+                file.fail(FileError::new("interrupted", message));
                 continue;
             }
             if let Err(e) = one_file(path, file, states.get(path), allow_dirty, &mut records) {
@@ -68,28 +76,24 @@ fn one_file(
                 "{}: has changes that no commit holds: not written; commit or stash them, or use --allow-dirty",
                 file.path
             );
-            return Err(error("uncommitted-changes", message));
+            return Err(FileError::new("uncommitted-changes", message));
         }
         Some(State::Unknown(why)) if !own => {
             let message = format!(
                 "{}: not written, for git does not say whether it is clean: {why}; use --allow-dirty",
                 file.path
             );
-            return Err(error("git-failed", message));
+            return Err(FileError::new("git-failed", message));
         }
         _ => {}
     }
     let before = (!file.is_new).then_some(file.before.as_slice());
-    write(path, before, &file.after).map_err(|e| error("not-written", e.to_string()))?;
+    write(path, before, &file.after).map_err(|e| FileError::new("not-written", e.to_string()))?;
     if let Some(record) = record {
         // Under --allow-dirty nobody asked whether the text before was the user's own.
         if own || !allow_dirty { record.note(path, &file.after) } else { record.forget(path) }
     }
     Ok(())
-}
-
-fn error(code: &str, message: String) -> FileError {
-    FileError { code: code.to_owned(), message, line: None }
 }
 
 /// The record of each work tree that is written to.

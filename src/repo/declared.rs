@@ -39,6 +39,8 @@ pub struct Build {
     /// The Dockerfile, absolute, symlinks resolved.
     pub dockerfile: PathBuf,
     pub target: Option<String>,
+    /// As written: `linux/amd64`; one that is not literal stays a variable. Empty: the builder's own.
+    pub platforms: Vec<String>,
     /// Build arguments of known value.
     pub args: Vec<(String, String)>,
     /// Build arguments that are given, but whose value is not known here.
@@ -134,6 +136,7 @@ struct Entry {
     /// Whether the Dockerfile's path starts where the context's does (`docker build -f`), not in the context (compose).
     file_from_base: bool,
     target: Option<String>,
+    platforms: Vec<String>,
     args: Vec<(String, String)>,
     unknown_args: Vec<String>,
     additional_contexts: bool,
@@ -255,6 +258,7 @@ impl Declared {
                 context,
                 dockerfile,
                 target: entry.target,
+                platforms: entry.platforms,
                 args: entry.args,
                 unknown_args: entry.unknown_args,
                 additional_contexts: entry.additional_contexts,

@@ -181,7 +181,7 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
         let (taken, errors) = &mut *out.lock().unwrap_or_else(PoisonError::into_inner);
         match entry {
             Ok(entry) => meet(&entry, &tree, taken, errors),
-            Err(e) => errors.push(e.to_string()),
+            Err(e) => errors.push(unwalked(&e)),
         }
         true
     });
@@ -195,10 +195,14 @@ fn meet(entry: &DirEntry, tree: &Path, taken: &mut Taken, errors: &mut Vec<Strin
     }
     let path = entry.path();
     if kind.is_symlink() {
-        let target = real(path);
-        if !target.is_file() {
-            return;
-        }
+        let target = match fs::metadata(path) {
+            Ok(meta) if meta.is_file() => real(path),
+            Ok(_) => return,
+            Err(e) => {
+                let shown = path.strip_prefix("./").unwrap_or(path).to_path_buf();
+                return errors.push(ReadError { path: shown, reason: Unread::of(path, e) }.to_string());
+            }
+        };
         if !target.starts_with(tree) {
             errors.push(format!(
                 "{}: a symlink to {}, outside of {}; name the file itself",
@@ -212,6 +216,27 @@ fn meet(entry: &DirEntry, tree: &Path, taken: &mut Taken, errors: &mut Vec<Strin
     if is_dockerfile(path, name) {
         let shown = path.strip_prefix("./").unwrap_or(path);
         taken.add(shown.to_path_buf(), if kind.is_symlink() { 2 } else { 1 });
+    }
+}
+
+/// Why a folder was not walked, with its name.
+fn unwalked(error: &ignore::Error) -> String {
+    let mut inner = error;
+    loop {
+        match inner {
+            ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => inner = err,
+            ignore::Error::WithPath { path, err } => {
+                let shown = path.strip_prefix("./").unwrap_or(path).display();
+                let denied = err.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+                return match denied {
+                    true => format!(
+                        "{shown}: permission denied; make the folder readable, or leave it out with --exclude"
+                    ),
+                    false => format!("{shown}: cannot be looked at: {err}"),
+                };
+            }
+            other => return other.to_string(),
+        }
     }
 }
 

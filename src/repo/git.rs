@@ -81,6 +81,67 @@ pub fn states(files: &[PathBuf]) -> BTreeMap<PathBuf, State> {
     out
 }
 
+/// Those of `files` that a commit does not hold as they are, or with `since` those that differ from where the work left that
+/// commit or branch. New files count, ignored ones do not.
+///
+/// # Errors
+/// When a file lies in no work tree, or git does not answer; what to do.
+pub fn changed(files: &[PathBuf], since: Option<&str>) -> Result<BTreeSet<PathBuf>, String> {
+    let mut by_root: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+    let mut out = BTreeSet::new();
+    for file in files {
+        // A link may have changed, or what it leads to.
+        for place in BTreeSet::from([absolute(file), real(file)]) {
+            let root = root(&place).ok_or_else(|| {
+                format!(
+                    "{}: lies in no git work tree, so that nothing tells what has changed",
+                    file.display()
+                )
+            })?;
+            let listed = match by_root.get(&root) {
+                Some(listed) => listed,
+                None => {
+                    let listed = differing(&root, since).map_err(|s| match s {
+                        State::Unknown(message) => message,
+                        _ => "there is no git program to ask".to_owned(),
+                    })?;
+                    by_root.entry(root.clone()).or_insert(listed)
+                }
+            };
+            if place.strip_prefix(&root).is_ok_and(|path| is_dirty(listed, path)) {
+                out.insert(file.clone());
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn differing(root: &Path, since: Option<&str>) -> Result<BTreeSet<PathBuf>, State> {
+    let mut out = status(root, &[])?;
+    let Some(name) = since else { return Ok(out) };
+    let unknown = || {
+        State::Unknown(format!(
+            "git knows no commit or branch `{name}` in {}; fetch it first",
+            root.display()
+        ))
+    };
+    if name.starts_with('-') {
+        return Err(unknown());
+    }
+    let id = |args: &[&str]| {
+        run(root, args, &[]).map(|id| String::from_utf8_lossy(&id).trim().to_owned()).map_err(|e| match e {
+            State::NoGit => State::NoGit,
+            _ => unknown(),
+        })
+    };
+    let commit = id(&["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")])?;
+    // A shallow clone may not reach back to where the work left the branch: then what the branch did counts as well.
+    let commit = id(&["merge-base", &commit, "HEAD"]).unwrap_or(commit);
+    let names = run(root, &["diff", "--name-only", "--no-renames", "-z", &commit], &[])?;
+    out.extend(names.split(|&b| b == 0).filter(|n| !n.is_empty()).map(to_path));
+    Ok(out)
+}
+
 /// The tracked files of a work tree, relative to its root with `/`.
 #[derive(Debug)]
 pub struct Tracked {

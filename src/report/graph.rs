@@ -1,7 +1,11 @@
-//! A Dockerfile's graph as text: Mermaid, Graphviz or JSON.
+//! A Dockerfile's graph: as Mermaid, Graphviz or JSON, and drawn as SVG.
 
 use std::fmt::Write as _;
 
+use layout::{
+    backends::svg::SVGWriter,
+    gv::{DotParser, GraphBuilder},
+};
 use serde::Serialize;
 
 use super::diff::printable;
@@ -10,6 +14,8 @@ use crate::{
     syntax::Dockerfile,
 };
 
+/// How many files or variables one line of a drawing names.
+const LABELS: usize = 2;
 /// The longest label of an instruction, in characters.
 const LABEL: usize = 60;
 
@@ -18,6 +24,7 @@ const LABEL: usize = 60;
 pub enum Format {
     Mermaid,
     Dot,
+    Svg,
     Json,
 }
 
@@ -58,8 +65,9 @@ struct Line {
 pub fn render(file: &Dockerfile, graph: &Graph, format: Format) -> String {
     let drawing = draw(file, graph);
     match format {
-        Format::Mermaid => mermaid(&drawing),
-        Format::Dot => dot(&drawing),
+        Format::Mermaid => mermaid(&joined(drawing)),
+        Format::Dot => dot(&joined(drawing)),
+        Format::Svg => svg(&joined(drawing)),
         Format::Json => serde_json::to_string_pretty(&drawing).expect("no key is anything but text") + "\n",
     }
 }
@@ -161,6 +169,43 @@ fn mermaid(drawing: &Drawing) -> String {
         let _ = writeln!(out, "  n{} {arrow}{label} n{}", line.from, line.to);
     }
     out
+}
+
+/// The drawing with one line from node to node for all files or variables: `apt-get update` leaves twenty folders behind.
+fn joined(mut drawing: Drawing) -> Drawing {
+    let mut lines: Vec<(Line, Vec<String>)> = Vec::new();
+    for line in drawing.edges {
+        let same =
+            |(l, _): &&mut (Line, Vec<String>)| (l.from, l.to, l.kind) == (line.from, line.to, line.kind);
+        match (lines.iter_mut().find(same), &line.label) {
+            (Some((_, labels)), Some(label)) => labels.push(label.clone()),
+            (Some(_), None) => {}
+            (None, label) => {
+                let labels = label.iter().cloned().collect();
+                lines.push((line, labels));
+            }
+        }
+    }
+    let one = |(line, mut labels): (Line, Vec<String>)| {
+        labels.sort();
+        let more = labels.len().saturating_sub(LABELS);
+        labels.truncate(LABELS);
+        let text = labels.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() };
+        Line { label: line.label.as_ref().map(|_| text), ..line }
+    };
+    drawing.edges = lines.into_iter().map(one).collect();
+    drawing
+}
+
+/// Laid out by layout-rs, which reads Graphviz; it draws no frames around the stages, whose names are nodes.
+fn svg(drawing: &Drawing) -> String {
+    let text = dot(drawing);
+    let graph = DotParser::new(&text).process().expect("what is written here is Graphviz");
+    let mut builder = GraphBuilder::new();
+    builder.visit_graph(&graph);
+    let mut out = SVGWriter::new();
+    builder.get().do_it(false, false, false, &mut out);
+    out.finalize() + "\n"
 }
 
 /// Mermaid ends a text at a quote, and reads `#…;` as a character's name.

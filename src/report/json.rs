@@ -85,6 +85,9 @@ struct EditEntry<'a> {
     start: u32,
     end: u32,
     text: std::borrow::Cow<'a, str>,
+    /// The bytes of `text`, where they are no UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
 }
 
 #[derive(Default, Serialize)]
@@ -143,8 +146,7 @@ fn entry<'a>(file: &'a File, edits: &'a [Edit], unified: usize) -> FileEntry<'a>
 }
 
 fn change<'a>(file: &File, step: &'a Step) -> ChangeEntry<'a> {
-    let dir = file.contexts.first().map(|c| c.dir.as_str());
-    let edits = step_edits(step, &file.path, dir).into_iter();
+    let edits = step_edits(step, &file.path, file.contexts.first()).into_iter();
     ChangeEntry {
         pass: step.pass,
         level: step.level,
@@ -166,7 +168,8 @@ fn fault(f: &crate::pipeline::RolledBack) -> FaultEntry<'_> {
 }
 
 fn edit(path: Option<String>, start: u32, end: u32, text: &[u8]) -> EditEntry<'_> {
-    EditEntry { path, start, end, text: String::from_utf8_lossy(text) }
+    let hex = std::str::from_utf8(text).is_err().then(|| text.iter().map(|b| format!("{b:02x}")).collect());
+    EditEntry { path, start, end, text: String::from_utf8_lossy(text), hex }
 }
 
 fn totals(report: &Report) -> Totals {

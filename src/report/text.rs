@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use annotate_snippets::{AnnotationKind, Level as Severity, Renderer, Snippet};
 use anstyle::{AnsiColor, Style};
 
-use super::{File, Report, Status, count, diff, line_span, lines};
+use super::{File, Report, Status, count, diff, lines};
 use crate::{
     pass::{Level, Reason},
     pipeline::{Refused, Step},
 };
+
+/// How much of a line that is wrong is shown, in bytes.
+const SOURCE_LINE: usize = 300;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +34,8 @@ pub fn render(report: &Report, look: Look) -> String {
     for file in &report.files {
         of_file(&mut out, file, look);
     }
-    let _ = writeln!(out, "{}", last_line(report));
+    let proof = report.files.iter().any(File::is_changed) && !report.written;
+    let _ = writeln!(out, "{}{}", last_line(report), if proof { "   Prove it: dfopt verify" } else { "" });
     out
 }
 
@@ -108,6 +112,8 @@ pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
         }
         if !said {
             silent.push(pass);
+        } else if asked.len() == 1 {
+            let _ = writeln!(out, "all that it asks for: dfopt explain {pass}");
         }
     }
     for r in file.refusals.iter().filter(|r| r.pass == super::EVERY_PASS) {
@@ -139,19 +145,22 @@ pub fn errors(report: &Report, colour: bool) -> String {
     }
     for file in &report.files {
         if let Some(error) = &file.error {
-            let text = String::from_utf8_lossy(&file.before);
-            let source: String = text.lines().map(|l| diff::printable(l) + "\n").collect();
             let title = Severity::ERROR.primary_title(error.message.as_str()).id(error.code.as_str());
             let group = match error.line {
                 Some(line) => {
-                    let span = line_span(&source, line).range();
+                    let source = source_line(&file.before, line);
                     title.element(
-                        Snippet::source(source.as_str())
+                        Snippet::source(source.clone())
+                            .line_start(line as usize)
                             .path(file.path.as_str())
-                            .annotation(AnnotationKind::Primary.span(span)),
+                            .annotation(AnnotationKind::Primary.span(0..source.len())),
                     )
                 }
                 None => title.element(annotate_snippets::Origin::path(file.path.as_str())),
+            };
+            let group = match &error.help {
+                Some(help) => group.element(Severity::HELP.message(help.as_str())),
+                None => group,
             };
             let _ = writeln!(out, "{}", renderer.render(&[group]));
         }
@@ -165,6 +174,14 @@ pub fn errors(report: &Report, colour: bool) -> String {
         }
     }
     out
+}
+
+/// 1-based line `line` of a file for a terminal; of a very long one the beginning.
+fn source_line(text: &[u8], line: u32) -> String {
+    let body = text.split(|b| *b == b'\n').nth(line.saturating_sub(1) as usize).unwrap_or_default();
+    let shown = String::from_utf8_lossy(&body[..body.len().min(SOURCE_LINE)]);
+    let dots = if body.len() > SOURCE_LINE { "…" } else { "" };
+    diff::printable(&shown) + dots
 }
 
 fn of_file(out: &mut String, file: &File, look: Look) {
@@ -186,17 +203,21 @@ fn of_file(out: &mut String, file: &File, look: Look) {
         hunks(out, file, look);
     }
     if let Some(rebuild) = file.rebuild.filter(|_| file.is_changed()) {
-        for (what, rerun) in [("a source file", rebuild.source_edit), ("a manifest", rebuild.manifest_edit)] {
-            if rerun.before != rerun.after {
-                let steps = count(rerun.after, "step");
-                let _ = writeln!(
-                    out,
-                    "rebuild   after an edit of {what} {steps} of {} run again, not {}",
-                    rerun.steps, rerun.before
-                );
-            }
+        let edits = [("a source file", rebuild.source_edit), ("a manifest", rebuild.manifest_edit)];
+        let differ = edits.into_iter().filter(|(_, rerun)| rerun.before != rerun.after);
+        let told = differ.map(|(what, rerun)| {
+            let steps = count(rerun.after, "step");
+            let run = if rerun.after == 1 { "runs" } else { "run" };
+            format!(
+                "rebuild   after an edit of {what} {steps} of {} {run} again, not {} (estimated)\n",
+                rerun.steps, rerun.before
+            )
+        });
+        let told: String = told.collect();
+        if !told.is_empty() {
+            out.push_str(&told);
+            out.push('\n');
         }
-        let _ = writeln!(out);
     }
     if look.quiet {
         return;

@@ -201,7 +201,7 @@ fn nanoseconds(text: &str) -> Result<f64, String> {
 
 /// What a flag takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Takes {
+pub(super) enum Takes {
     /// Nothing, `true` or `false`.
     Bool,
     /// A value, once.
@@ -239,7 +239,7 @@ fn flags_error(ins: &Instruction) -> Found {
 }
 
 /// The flags of `instructions/parse.go`; those of RUN come from its mount, network, security and device files.
-fn flags_of(keyword: Keyword) -> &'static [(&'static str, Takes)] {
+pub(super) fn flags_of(keyword: Keyword) -> &'static [(&'static str, Takes)] {
     use Takes::{Bool, Many, One};
     match keyword {
         Keyword::From => &[("platform", One)],

@@ -65,7 +65,7 @@ impl<'a> Declared<'a> {
         let review = steps.iter().filter(|s| s.level == Level::Review);
         let effects: Vec<_> = review.flat_map(|s| s.effects.iter().map(|e| (e, s.pass))).collect();
         let [old, new] = [before, after].map(|t| Arc::new(parse(t)));
-        let [old_graph, new_graph] = [&old, &new].map(|f| Arc::new(Graph::new(f, &options.build_args)));
+        let [old_graph, new_graph] = [&old, &new].map(|f| Arc::new(Graph::of_build(f, options)));
         let last = old_graph.stages().len().saturating_sub(1);
         let stage = target.and_then(|t| old_graph.find_stage(t)).map_or(last, |s| s.index);
         let facts = Facts::derive(&old, &old_graph, knowledge, options);

@@ -155,7 +155,7 @@ pub fn rebuild(engine: &Engine, recipe: Recipe<'_>, see: &mut dyn FnMut(&str)) -
 /// What the COPYs of a Dockerfile take from the context; "" is all of it.
 fn copied(context: &Context, dockerfile: &[u8], options: &Options) -> Vec<String> {
     let file = parse(dockerfile);
-    let graph = Graph::new(&file, &options.build_args);
+    let graph = Graph::of_build(&file, options);
     let mut out = Vec::new();
     for (i, ins) in file.instructions.iter().enumerate() {
         if matches!(ins.keyword, Keyword::Copy | Keyword::Add) && graph.reads_context(i) {

@@ -192,6 +192,101 @@ fn does_not_write_over_uncommitted_changes() {
     assert_eq!(fs::read_to_string(dir.path().join("Dockerfile")).unwrap(), MERGED);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_write_leaves_nothing_half_done() {
+    let names: Vec<String> = (0..150).map(|i| format!("d{i}/Dockerfile")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), MERGES)).collect();
+    let dir = repository(&files);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dfopt"))
+        .args(["--write", "-q"])
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Interrupted as soon as something is written, wherever that is.
+    let is_written = |name: &String| fs::read_to_string(dir.path().join(name)).unwrap() == MERGED;
+    while child.try_wait().unwrap().is_none() && !names.iter().any(is_written) {}
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
+    child.wait().unwrap();
+    for name in &names {
+        let text = fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(text == MERGES || text == MERGED, "{text}");
+        assert_eq!(fs::read_dir(dir.path().join(name).parent().unwrap()).unwrap().count(), 1);
+    }
+    // What is written counts as dfopt's own, so that the rest can follow.
+    check_in(dir.path(), &["--write"], 0, "", "");
+    check_in(dir.path(), &["--check"], 0, "150 files, nothing to do", "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let dir = folder(&[("Dockerfile", MERGES)]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let o = Command::new(env!("CARGO_BIN_EXE_dfopt")).current_dir(dir.path()).stdout(full).output().unwrap();
+    assert_eq!(o.status.code(), Some(2));
+    assert!(err(&o).contains("standard output cannot be written"), "{}", err(&o));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = folder(&[("a/Dockerfile", MERGES), ("b/Dockerfile", MERGES)]);
+    let locked = dir.path().join("a");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    // Root may write there all the same.
+    if fs::write(locked.join("x"), "").is_err() {
+        check_in(
+            dir.path(),
+            &["--write"],
+            4,
+            "",
+            "permission denied: not written; its folder must be writable",
+        );
+        assert_eq!(fs::read_to_string(locked.join("Dockerfile")).unwrap(), MERGES);
+        assert_eq!(fs::read_to_string(dir.path().join("b/Dockerfile")).unwrap(), MERGED);
+    }
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn only_what_has_changed() {
+    let dir = repository(&[("a/Dockerfile", MERGES), ("b/Dockerfile", MERGES), ("c d/Dockerfile", CLEAN)]);
+    let names = |args: &[&str]| {
+        let report = json(dir.path(), args);
+        let files = report["files"].as_array().unwrap().iter();
+        files.map(|f| f["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    check_in(dir.path(), &["--changed"], 0, "", "none of 3 Dockerfiles has changed");
+    check_in(dir.path(), &["--changed", "-q"], 0, "", "");
+    assert!(names(&["--changed"]).is_empty());
+    git(dir.path(), &["checkout", "-qb", "work"]);
+    fs::write(dir.path().join("a/Dockerfile"), format!("{MERGES}USER 1\n")).unwrap();
+    git(dir.path(), &["commit", "-qam", "y"]);
+    fs::write(dir.path().join("c d/Dockerfile"), MERGES).unwrap();
+    fs::create_dir(dir.path().join("new")).unwrap();
+    fs::write(dir.path().join("new/Dockerfile"), MERGES).unwrap();
+    assert_eq!(names(&["--changed"]), ["c d/Dockerfile", "new/Dockerfile"]);
+    assert_eq!(names(&["--changed", "b", "new"]), ["new/Dockerfile"]);
+    assert_eq!(names(&["--since", "main"]), ["a/Dockerfile", "c d/Dockerfile", "new/Dockerfile"]);
+    // What the branch did since is not ours.
+    git(dir.path(), &["stash", "-q"]);
+    git(dir.path(), &["checkout", "-q", "main"]);
+    fs::write(dir.path().join("b/Dockerfile"), CLEAN).unwrap();
+    git(dir.path(), &["commit", "-qam", "z"]);
+    git(dir.path(), &["checkout", "-q", "work"]);
+    assert_eq!(names(&["--since", "main"]), ["a/Dockerfile", "new/Dockerfile"]);
+    check_in(dir.path(), &["--since", "nope"], 2, "", "--since nope: git knows no commit or branch `nope`");
+    check_in(dir.path(), &["--since", "main", "--changed"], 2, "", "cannot be used with");
+    let bare = folder(&[("Dockerfile", MERGES)]);
+    check_in(bare.path(), &["--changed"], 2, "", "--changed: Dockerfile: lies in no git work tree");
+    git(bare.path(), &["init", "-q"]);
+    check_in(bare.path(), &["--changed", "--check"], 1, "would change Dockerfile", "");
+}
+
 #[test]
 fn json_says_what_would_be_written() {
     let long =
@@ -276,7 +371,11 @@ fn bad_input_is_reported_and_the_rest_goes_on() {
         assert!(out(&o).contains("+++ b/ok/Dockerfile"), "{name}: {}", out(&o));
     };
     bad("unknown instruction", "FROM a\nNOPE x\n", 4, "unknown instruction: NOPE");
+    bad("misspelt", "FROM a\nCPOY x y\n", 4, "help: did you mean `COPY`?");
+    bad("unknown flag", "FROM a\nCOPY --form=b x y\n", 4, "help: did you mean `--from`?");
     bad("heredoc", "FROM a\nRUN <<EOF\nx\n", 4, "error[unterminated-heredoc]");
+    bad("heredoc", "FROM a\nRUN <<EOF\nx\n", 4, "help: end it with a line that is `EOF`");
+    bad("a long line", &format!("FROM a\nRUN {}\n", "a".repeat(70_000)), 4, "error[long-line]");
     bad("empty", "", 4, "error[no-instructions]");
     bad("comment alone", "# x\n", 4, "error[no-instructions]");
     bad("no FROM", "RUN x\n", 4, " --> Dockerfile:1");
@@ -300,6 +399,17 @@ fn bytes_that_are_not_touched_stay() {
     keep("no last newline", MERGES.trim_end().as_bytes(), MERGED.trim_end().as_bytes());
     let latin = |text: &str| [text.as_bytes(), b"# gr\xfc\xdfe\n"].concat();
     keep("not UTF-8", &latin(MERGES), &latin(MERGED));
+    let within = |text: &str| text.replace("-y curl", "-y c\u{1}l").into_bytes();
+    let latin: Vec<Vec<u8>> = [MERGES, MERGED]
+        .iter()
+        .map(|t| within(t).into_iter().map(|b| if b == 1 { 0xfc } else { b }).collect())
+        .collect();
+    let dir = folder(&[]);
+    fs::write(dir.path().join("Dockerfile"), &latin[0]).unwrap();
+    let report = json(dir.path(), &[]);
+    for edit in report["files"][0]["edits"].as_array().unwrap() {
+        assert!(edit["hex"].as_str().is_none_or(|hex| hex.contains("63fc6c")), "{edit}");
+    }
 }
 
 #[test]
@@ -331,6 +441,13 @@ fn files_that_cannot_be_read() {
         );
         assert_eq!(fs::read_to_string(outside.path().join("Dockerfile")).unwrap(), MERGES);
         std::os::unix::fs::symlink("nowhere", dir.path().join("Dockerfile.x")).unwrap();
+        check_in(
+            dir.path(),
+            &["."],
+            4,
+            "+++",
+            "Dockerfile.x: a symlink to a file that does not exist; repair",
+        );
         check_in(dir.path(), &["Dockerfile.x"], 4, "", "a symlink to a file that does not exist");
     }
 }
@@ -358,6 +475,9 @@ fn a_wrong_config_is_an_error() {
     bad("level: [\n", ".dfopt.yaml:");
     bad("level: 3\n", "`3` is no level");
     bad("extends: nope.yaml\n", ".dfopt.yaml:1: extends nope.yaml: no such file");
+    bad("passes:\n  add-user: {uidd: 3}\n", ".dfopt.yaml:2: unknown setting `uidd` of add-user");
+    bad("passes:\n  add-user: {uid: root}\n", ".dfopt.yaml:2: `uid` of add-user is a number above 0");
+    bad("ignore: merge-runs\n", ".dfopt.yaml:1: ignore: invalid type: string \"merge-runs\"; write a list");
     bad("catalogues: [nope.yaml]\n", "nope.yaml: no such file");
     check(
         &[("Dockerfile", MERGES), (".dfopt.yaml", "nope: 1\n")],
@@ -435,6 +555,7 @@ fn commands() {
         "",
     );
     check(&files, &["graph", "Dockerfile", "--format", "json"], 0, "\"kind\": \"instruction\"", "");
+    check(&files, &["graph", "Dockerfile", "--format", "svg"], 0, "RUN apt-get install -y curl</tspan>", "");
     check(&files, &["graph", "bad"], 4, "", "error[unterminated-heredoc]");
     check(&files, &["graph", "nope"], 4, "", "nope: no such file");
     check(&files, &["completions", "bash"], 0, "complete -F _dfopt", "");
@@ -476,6 +597,44 @@ fn the_context_is_found() {
 }
 
 #[test]
+fn the_platform_counts() {
+    let text = MERGES
+        .replace("debian:12", "debian-$TARGETARCH")
+        .replace("FROM", "FROM debian:12 AS debian-arm64\nFROM");
+    let compose = "services:\n  a:\n    build: .\n    platform: windows/amd64\n";
+    let refused = "the image is Windows (windows)";
+    let text_of = ["--output-format", "text"];
+    let with = |more: &[&'static str]| [&text_of[..], more].concat();
+    check(&[("Dockerfile", MERGES)], &with(&["--platform", "windows/amd64"]), 0, refused, "");
+    check(&[("Dockerfile", MERGES)], &with(&["--config", "platform=windows/amd64"]), 0, refused, "");
+    check(
+        &[("Dockerfile", MERGES)],
+        &with(&["--platform", "linux/arm64,linux/amd64"]),
+        1,
+        "merge-runs · safe",
+        "",
+    );
+    check(
+        &[("Dockerfile", MERGES)],
+        &["--platform", "arm64"],
+        2,
+        "",
+        "`arm64` is no platform; write OS/ARCH",
+    );
+    let dir = repository(&[("Dockerfile", MERGES), ("compose.yaml", compose)]);
+    check_in(dir.path(), &text_of, 0, refused, "");
+    check_in(dir.path(), &with(&["--platform", "linux/amd64"]), 1, "merge-runs · safe", "");
+    let graph = ["graph", "Dockerfile", "--format", "json"];
+    let unknown = "\"label\": \"debian-$TARGETARCH\"";
+    check(&[("Dockerfile", &text)], &graph, 0, unknown, "");
+    let known = out(&dfopt(
+        folder(&[("Dockerfile", &text)]).path(),
+        &[&graph[..], &["--platform", "linux/aarch64"]].concat(),
+    ));
+    assert!(!known.contains(unknown), "it is the stage above\n{known}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_fault() {
     let files: Vec<(String, String)> =
         (0..200).map(|i| (format!("{i}/Dockerfile"), MERGES.repeat(20))).collect();
@@ -505,6 +664,65 @@ fn many_files_give_the_same_report_each_time() {
     let paths: BTreeMap<usize, &str> =
         report["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).enumerate().collect();
     assert_eq!((paths[&0], paths[&1], paths.len()), ("d0/Dockerfile", "d1/Dockerfile", 60));
+}
+
+#[test]
+fn an_ignore_file_beside_a_dockerfile_outside_of_the_context() {
+    let lock = r#"{"name": "a", "lockfileVersion": 3, "packages": {"": {"dependencies": {"b": "1.0.0"}}}}"#;
+    let dir = repository(&[
+        ("docker/Dockerfile", "FROM node:22\nWORKDIR /app\nCOPY . .\nRUN npm ci\nCMD [\"node\", \"a.js\"]\n"),
+        ("docker/Dockerfile.dockerignore", ".git\n"),
+        ("app/a.js", ""),
+        ("app/package.json", r#"{"name": "a", "dependencies": {"b": "1.0.0"}}"#),
+        ("app/package-lock.json", lock),
+        ("compose.yaml", "services:\n  a:\n    build: {context: app, dockerfile: ../docker/Dockerfile}\n"),
+    ]);
+    let report = json(dir.path(), &["--level", "review", "--select", "split-dependency-copy"]);
+    let edits = report["files"][0]["changes"][0]["edits"].as_array().unwrap();
+    assert_eq!(edits.last().unwrap()["path"], "docker/Dockerfile.dockerignore", "{report:#}");
+    assert_eq!(report["files"][1]["path"], "docker/Dockerfile.dockerignore");
+}
+
+#[test]
+fn every_key_of_a_config_counts() {
+    let base = "images:\n- {name: debian, os: windows, source: ours, checked: '2026-11-25'}\n";
+    let files = |config: &'static str| {
+        [
+            ("Dockerfile", MERGES),
+            ("legacy/Dockerfile", MERGES),
+            (".dfopt.yaml", config),
+            ("ci/images.yaml", base),
+            ("ci/base.yaml", "level: review\nignore: [merge-runs]\npasses: {add-user: {uid: 4}}\n"),
+        ]
+    };
+    let counts = |config: &'static str, args: &[&str], code: i32, told: &str| {
+        check(&files(config), &[&["--check"], args].concat(), code, told, "");
+    };
+    counts("level: review\n", &[], 1, "2 files, 2 changes");
+    counts("select: [add-user]\n", &[], 0, "nothing to do");
+    counts("select: [add-user]\n", &["--select", "merge-runs"], 1, "2 changes");
+    counts("ignore: [merge-runs]\n", &[], 0, "nothing to do");
+    counts("ignore: [add-user]\n", &["--ignore", "merge-runs"], 0, "nothing to do");
+    counts("exclude: ['legacy/**']\n", &[], 1, "1 file, 1 change.");
+    counts("exclude: ['legacy/**']\n", &["legacy/Dockerfile"], 1, "1 file, 1 change.");
+    counts("per-file-ignores: {'legacy/**': [merge-runs]}\n", &[], 1, "2 files, 1 change in 1 file");
+    counts("extends: ci/base.yaml\n", &[], 0, "nothing to do");
+    counts("extends: ci/base.yaml\nignore: []\n", &[], 1, "2 changes");
+    counts("extends: ci/base.yaml\npasses: {add-user: {name: web}}\n", &[], 0, "nothing to do");
+    counts("catalogues: [ci/images.yaml]\n", &[], 0, "nothing to do");
+    counts("platform: windows/amd64\n", &[], 0, "nothing to do");
+    counts("platform: windows/amd64\n", &["--platform", "linux/amd64"], 1, "2 changes");
+    counts("platform: windows/amd64\n", &["--isolated"], 1, "2 changes");
+    counts(
+        "builder: classic\nbuild-args: {V: 1.2}\nassume: [base-is-plain]\ntarget: '0'\n",
+        &[],
+        1,
+        "2 changes",
+    );
+    let level = |args: &[&str]| json(folder(&files("level: review\n")).path(), args)["level"].clone();
+    assert_eq!(level(&[]), "review");
+    assert_eq!(level(&["--level", "safe"]), "safe");
+    assert_eq!(level(&["--config", "level=safe"]), "safe");
 }
 
 #[test]

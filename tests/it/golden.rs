@@ -115,6 +115,7 @@ pub fn options(case: &Path) -> Options {
                     dfopt::options::Builder::BuildKit { frontend: (a.parse().unwrap(), b.parse().unwrap()) };
             }
             ("target", name) => options.targets.push(name.into()),
+            ("platform", name) => options.platforms.push(dfopt::config::parse_platform(name).unwrap()),
             ("build-arg", pair) => {
                 let (k, v) = pair.split_once('=').unwrap_or_else(|| panic!("{line}"));
                 options.build_args.push((k.into(), v.into()));

@@ -6,7 +6,9 @@ use dfopt::{
     options::Options,
     pass::Level,
     pipeline::{Plan, Step},
+    report::{File, Report, json},
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Of the corpus, every so manieth file.
@@ -78,6 +80,48 @@ fn steps_in_order_give_the_output() {
             }
             if plan.steps.is_empty() && (plan.is_changed() || plan.after != case.text()) {
                 return Err("without a step something changes".into());
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What a reader of the JSON document makes of `text` by its edits, the last one first.
+fn edited(text: &[u8], edits: &Value) -> Vec<u8> {
+    let mut out = text.to_vec();
+    for edit in edits.as_array().unwrap().iter().rev() {
+        let at = |name: &str| usize::try_from(edit[name].as_u64().unwrap()).unwrap();
+        let bytes = match edit["hex"].as_str() {
+            Some(hex) => {
+                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..][..2], 16).unwrap()).collect()
+            }
+            None => edit["text"].as_str().unwrap().as_bytes().to_vec(),
+        };
+        out.splice(at("start")..at("end"), bytes);
+    }
+    out
+}
+
+#[test]
+fn the_edits_of_a_report_give_the_output() {
+    each(|_, safe, review| {
+        for plan in [safe, review] {
+            let file = File::planned("Dockerfile".into(), "Dockerfile".into(), Vec::new(), plan.clone());
+            let report = Report { level: Level::Safe, files: vec![file], errors: Vec::new(), written: false };
+            let document: Value = serde_json::from_str(&json::render(&report, 3)).unwrap();
+            let file = &document["files"][0];
+            let mut steps = plan.before.clone();
+            for change in file["changes"].as_array().unwrap() {
+                let own = change["edits"].as_array().unwrap().iter().filter(|e| e["path"] == "Dockerfile");
+                steps = edited(&steps, &Value::Array(own.cloned().collect()));
+            }
+            let starts: Vec<u64> =
+                file["edits"].as_array().unwrap().iter().map(|e| e["start"].as_u64().unwrap()).collect();
+            if steps != plan.after || edited(&plan.before, &file["edits"]) != plan.after {
+                return Err("the edits do not lead to the output".into());
+            }
+            if !starts.is_sorted() {
+                return Err("the edits are not in order".into());
             }
         }
         Ok(())

@@ -101,7 +101,7 @@ pub fn check(
     options: &Options,
 ) -> Result<(), Fault> {
     let [a, b] = [old.0, new.0].map(|t| Arc::new(parse(t)));
-    let [ga, gb] = [&a, &b].map(|f| Arc::new(Graph::new(f, &options.build_args)));
+    let [ga, gb] = [&a, &b].map(|f| Arc::new(Graph::of_build(f, options)));
     let knowledge = Knowledge::builtin();
     let (fa, fb) = (Facts::derive(&a, &ga, knowledge, options), Facts::derive(&b, &gb, knowledge, options));
     let old = View { file: &a, graph: &ga, facts: &fa, context: old.1 };

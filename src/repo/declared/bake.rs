@@ -135,6 +135,7 @@ fn target(value: &Value, dir: &Path, vars: &BTreeMap<String, String>) -> Option<
         context: field("context")?.unwrap_or_else(|| ".".into()),
         dockerfile: field("dockerfile")?,
         target: field("target")?,
+        platforms: compose::platforms(get(value, "platforms"), vars),
         ..Entry::default()
     };
     if let Some(args) = get(value, "args") {

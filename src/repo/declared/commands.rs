@@ -87,6 +87,7 @@ fn action(with: &Value) -> Option<Entry> {
         dockerfile: literal("file")?,
         file_from_base: true,
         target: literal("target")?,
+        platforms: split(&text_at(with, "platforms").unwrap_or_default()),
         additional_contexts: get(with, "build-contexts").is_some(),
         ..Entry::default()
     };
@@ -105,6 +106,10 @@ fn action(with: &Value) -> Option<Entry> {
         tags.filter_map(|t| if t.contains("${{") { t.split_once(":${{").map(|(n, _)| n) } else { Some(t) });
     entry.images = known.filter(|t| !t.contains("${{")).map(image_name).collect();
     Some(entry)
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split([',', '\n']).map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect()
 }
 
 /// The builds of a script's command lines; `before` lines stand above it. With `recipes` each line starts in `dirs`.
@@ -330,6 +335,7 @@ fn build(args: &[Word]) -> Option<Entry> {
         match name {
             "-f" | "--file" => entry.dockerfile = Some(value).filter(|v| literal && v != "-").map(Some)?,
             "--target" => entry.target = Some(value).filter(|_| literal).map(Some)?,
+            "--platform" => entry.platforms = split(&value),
             "-t" | "--tag" => {
                 // The tag may be a variable, the name not.
                 let name = value.split(":$").next().unwrap_or(&value);

@@ -97,6 +97,7 @@ fn service(name: &str, value: &Value, dir: &Path) -> Option<Entry> {
         entry.context = field("context").unwrap_or(Some(".".into()))?;
         entry.dockerfile = field("dockerfile").map_or(Some(None), |f| f.map(Some))?;
         entry.target = field("target").map_or(Some(None), |f| f.map(Some))?.filter(|t| !t.is_empty());
+        entry.platforms = platforms(get(build, "platforms"), &vars);
         if let Some(args) = get(build, "args") {
             arguments(args, &vars, &mut entry);
         }
@@ -111,10 +112,20 @@ fn service(name: &str, value: &Value, dir: &Path) -> Option<Entry> {
         let tags = get(build, "tags").map(texts).unwrap_or_default();
         entry.images = tags.iter().filter_map(|t| expand(t, &vars)).map(|t| super::image_name(&t)).collect();
     }
+    // compose-spec, build: `platforms`; without it the service's own `platform` is what is built for
+    if entry.platforms.is_empty() {
+        entry.platforms = platforms(get(value, "platform"), &vars);
+    }
     let image = text_at(value, "image").and_then(|i| without_tag(&i, &vars));
     entry.images.extend(image);
     entry.service = Some(run(value, &vars));
     Some(entry)
+}
+
+/// Platforms, as a list or one; one whose value is not known stays as it is written.
+pub(super) fn platforms(value: Option<&Value>, vars: &BTreeMap<String, String>) -> Vec<String> {
+    let known = |t: String| expand(&t, vars).unwrap_or(t);
+    value.map(texts).unwrap_or_default().into_iter().map(known).collect()
 }
 
 /// The image's name even where its tag is a variable.
