@@ -50,7 +50,7 @@ use crate::{
     pass::{Finding, Input, Level, Meta, Pass, Phase, Reason, Refusal},
     syntax::{Instruction, Keyword},
 };
-use between::{copy_apart, overlapping, recognized};
+use between::{copy_apart, installs_of, overlapping, recognized};
 
 pub struct SplitDependencyCopy;
 
@@ -325,12 +325,11 @@ fn names_variable(input: &Input, copy: usize, at: usize) -> bool {
 
 /// C.7 R12: the stage already installs from manifests alone, before the COPY.
 fn already(input: &Input, stage: &Stage, at: usize, install: usize) -> bool {
-    let tool = |i: usize| match recognized(input, i) {
-        Some(Recognized::Install(install)) => Some(install.ecosystem),
-        _ => None,
+    let later = match recognized(input, install) {
+        Some(Recognized::Install(install)) => install.ecosystem,
+        _ => return false,
     };
-    let later = tool(install);
-    (stage.body.start..at).any(|i| later.is_some() && tool(i) == later)
+    (stage.body.start..at).any(|i| installs_of(input, i).contains(&later.as_str()))
 }
 
 /// C.7 R5: no install that is known, but a RUN that looks like one.

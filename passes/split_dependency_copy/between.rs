@@ -42,6 +42,16 @@ pub(super) fn recognized(input: &Input, at: usize) -> Option<Recognized> {
     script.commands().iter().filter_map(|c| words(input, script, at, c.simple)).find_map(told)
 }
 
+/// The tools whose installs RUN `at` has, as far as the words of its commands are known.
+pub(super) fn installs_of(input: &Input, at: usize) -> Vec<&'static str> {
+    let Some(script) = input.facts.run(at).and_then(Run::understood) else { return Vec::new() };
+    let start = |simple: &Simple| -> Vec<String> {
+        simple.words.iter().map_while(|w| value(input, script, at, w)).collect()
+    };
+    let all = Ecosystems::builtin();
+    script.commands().iter().filter_map(|c| all.installer(&start(c.simple))).collect()
+}
+
 /// The words of a command, or, where some are not known, those of a build whose early command does not depend on them.
 fn words(input: &Input, script: &Script, at: usize, simple: &Simple) -> Option<Vec<String>> {
     let guessed = || {

@@ -110,10 +110,11 @@ fn add_early(
     }
     let flags = flags_text(install);
     let out = &mut rewrite.edits.dockerfile;
-    // the early command runs under the same state as the install, and after all that makes the image ready for it
-    let stays = |at: usize| {
-        let keyword = file.instructions[at].keyword;
-        matches!(keyword, Keyword::Copy | Keyword::Add | Keyword::Label | Keyword::Expose)
+    // the early command runs under the same state as the install, and after all that may bring the tool; a COPY into the same
+    // place brings none
+    let stays = |at: usize| match file.instructions[at].keyword {
+        Keyword::Copy | Keyword::Add => !copy_apart(input, broad, at),
+        keyword => matches!(keyword, Keyword::Label | Keyword::Expose),
     };
     let brings = |at: &usize| {
         let ins = &file.instructions[*at];

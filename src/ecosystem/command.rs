@@ -21,6 +21,25 @@ impl Ecosystems {
         refused
     }
 
+    /// The tool that a command line which begins with `words` installs dependencies with.
+    #[must_use]
+    pub fn installer(&self, words: &[String]) -> Option<&str> {
+        let installs = |tool: &Tool| {
+            let read = tool.read_words(tool.words_after_program(words)?);
+            let text = format!("{} ", read.operands.join(" "));
+            let begins = |(key, command): (&String, &super::Command)| {
+                let whole = if key.is_empty() {
+                    read.operands.is_empty()
+                } else {
+                    text.starts_with(&format!("{key} "))
+                };
+                whole && command.kind == CommandKind::Install
+            };
+            tool.commands.iter().any(begins).then_some(())
+        };
+        self.iter().find(|(_, tool)| installs(tool).is_some()).map(|(name, _)| name)
+    }
+
     /// The words of a command some of which are not known (value, text), if it is a build that stays where it is while another
     /// command goes early: then only the tool, its subcommand and its options must be known. `…` stands for the rest.
     #[must_use]

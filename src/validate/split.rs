@@ -8,7 +8,7 @@ use super::{Alignment, Fault, Pair, align::same, fault, lower};
 use crate::{
     context::{Context, FileKind},
     ecosystem::{Assigned, Ecosystems, Needs, Place, Recognized, needs_at, overlay},
-    facts::{Run, covers, join, parent},
+    facts::{Run, State, covers, join, parent},
     knowledge::{Class, Paths},
     pass::{Effect, Level},
     shell::{NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word},
@@ -115,7 +115,7 @@ impl Side<'_> {
             .iter()
             .filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
         for install in later {
-            let Ok(needs) = self.needs(install, &source, &target) else { continue };
+            let needs = self.installs(install, &source, &target);
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
                 let prepared = |o: &Op| match o {
                     Op::Exec(e) => e.at == install.at && e != install && !e.unit.starts_with("cd "),
@@ -133,7 +133,7 @@ impl Side<'_> {
                         format!("`{}` runs under another state than `{}`", exec.unit, install.unit),
                     );
                 }
-                for n in &needs {
+                for n in needs.iter().filter(|n| n.early.is_some()) {
                     self.has_manifests(n, &source, &target, at)?;
                 }
                 return self.level_fits(&needs);
@@ -203,17 +203,37 @@ impl Side<'_> {
         Some((copy, folder(self.context, copy)?, copy.dst.clone()))
     }
 
+    /// What the installs among the commands of a unit read, whatever else it does.
+    fn installs(&self, exec: &Exec, source: &str, target: &str) -> Vec<Needs> {
+        let facts = self.pair.old.facts;
+        let at = exec.at_in(self.pair.old_ops);
+        let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return Vec::new() };
+        let env = known_env(state);
+        let mut cwd = state.cwd.clone();
+        let mut out = Vec::new();
+        for (argv, assigned) in self.commands(exec, at, run, false).unwrap_or_default() {
+            if argv[0] == "cd" {
+                cwd = argv.get(1).and_then(|d| cwd.as_deref().map(|c| join(c, d)));
+            }
+            let (Recognized::Install(install), Some(cwd)) = (Ecosystems::builtin().recognize(&argv), &cwd)
+            else {
+                continue;
+            };
+            let place = Place::new(source, target, cwd, &env).assign(&assigned);
+            out.extend(needs_at(&install, self.context, &place, Ecosystems::builtin()).ok());
+        }
+        out
+    }
+
     /// What the installs of a unit read; an error if it does anything else.
     fn needs(&self, exec: &Exec, source: &str, target: &str) -> Result<Vec<Needs>, Fault> {
         let opaque = || fault("V3", format!("this may read the sources: {}", exec.unit));
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return opaque() };
-        let known =
-            |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
-        let env: Vec<(String, String)> = state.variables.iter().filter_map(known).collect();
+        let env = known_env(state);
         let mut cwd = state.cwd.clone();
-        let Some(commands) = self.commands(exec, at, run) else { return opaque() };
+        let Some(commands) = self.commands(exec, at, run, true) else { return opaque() };
         let mut out = Vec::new();
         for (argv, assigned) in commands {
             if argv[0] == "cd" {
@@ -240,8 +260,15 @@ impl Side<'_> {
         if out.is_empty() { opaque() } else { Ok(out) }
     }
 
-    /// The commands of a unit with what is assigned before each; None if it does anything but run them and ask for variables.
-    fn commands(&self, exec: &Exec, at: usize, run: &Run) -> Option<Vec<(Vec<String>, Vec<Assigned>)>> {
+    /// The commands of a unit with what is assigned before each; if `all` count, None where it does anything but run them and
+    /// ask for variables.
+    fn commands(
+        &self,
+        exec: &Exec,
+        at: usize,
+        run: &Run,
+        all: bool,
+    ) -> Option<Vec<(Vec<String>, Vec<Assigned>)>> {
         if run.form == crate::facts::Form::Exec {
             let words = self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
             return Some(vec![(words, Vec::new())]);
@@ -250,13 +277,13 @@ impl Side<'_> {
         let script =
             crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), run.shell?.dialect);
         let listed = script.and_list().is_some();
-        if script.error().is_some() || !is_plain(script.statements()) {
+        if all && (script.error().is_some() || !is_plain(script.statements())) {
             return None;
         }
         let mut out = Vec::new();
         for command in script.commands() {
             let simple = command.simple;
-            if simple.redirects.iter().any(is_of_a_file) {
+            if all && simple.redirects.iter().any(is_of_a_file) {
                 return None;
             }
             let value = |word: &Word| {
@@ -275,9 +302,9 @@ impl Side<'_> {
             match facts.argv_in(&script, at, simple).or_else(guess) {
                 Some(argv) if argv.is_empty() => {}
                 // only a list knows where it is
-                Some(argv) if argv[0] == "cd" && !listed => return None,
+                Some(argv) if all && argv[0] == "cd" && !listed => return None,
                 Some(argv) => out.push((argv, assigned.collect())),
-                None if is_variable_test(&script, simple) => {}
+                None if !all || is_variable_test(&script, simple) => {}
                 None => return None,
             }
         }
@@ -310,7 +337,7 @@ impl Side<'_> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return false };
-        let Some(commands) = self.commands(exec, at, run) else { return false };
+        let Some(commands) = self.commands(exec, at, run, true) else { return false };
         let mut cwd = state.cwd.clone();
         run.form == crate::facts::Form::Shell
             && commands.iter().all(|(argv, _)| {
@@ -365,6 +392,13 @@ impl Side<'_> {
         }
         Ok(())
     }
+}
+
+/// The variables of a state whose values are known.
+fn known_env(state: &State) -> Vec<(String, String)> {
+    let known =
+        |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
+    state.variables.iter().filter_map(known).collect()
 }
 
 /// Whether a redirect is one of a file that may lie anywhere.
