@@ -49,7 +49,13 @@ pub(super) fn installs_of(input: &Input, at: usize) -> Vec<&'static str> {
         simple.words.iter().map_while(|w| value(input, script, at, w)).collect()
     };
     let all = Ecosystems::builtin();
-    script.commands().iter().filter_map(|c| all.installer(&start(c.simple))).collect()
+    let tool = |simple: &Simple| match input.facts.argv_in(script, at, simple) {
+        // `pip install cython` installs by name
+        Some(argv) if all.recognize(&argv) == Recognized::None => None,
+        Some(argv) => all.installer(&argv),
+        None => all.installer(&start(simple)),
+    };
+    script.commands().iter().filter_map(|c| tool(c.simple)).collect()
 }
 
 /// The words of a command, or, where some are not known, those of a build whose early command does not depend on them.
