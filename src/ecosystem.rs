@@ -4,6 +4,7 @@
 //! The facts of the tools are data, `knowledge/ecosystems.yaml`; here are the readers of their manifests. A reader refuses
 //! what it does not understand, for an install that lacks a file often succeeds without a word.
 
+mod command;
 mod composer;
 mod dotnet;
 mod go;
@@ -70,6 +71,10 @@ pub struct Tool {
     pub curious: Vec<Curious>,
     #[serde(default)]
     pub settings: Vec<String>,
+    #[serde(default)]
+    pub named: Vec<String>,
+    #[serde(default)]
+    pub build_only: Vec<String>,
 }
 
 /// The best level that the measurements behind an entry allow.
@@ -124,6 +129,9 @@ pub struct Command {
     /// Why it is refused.
     #[serde(default)]
     pub because: Option<String>,
+    /// What would help, if it is refused.
+    #[serde(default)]
+    pub unlock: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -283,6 +291,15 @@ pub struct Place {
     target: String,
     cwd: String,
     env: BTreeMap<String, String>,
+    assigned: Vec<Assigned>,
+}
+
+/// An assignment before a command: `NAME=value npm ci`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    pub name: String,
+    /// None: it is not known.
+    pub value: Option<String>,
 }
 
 /// What an install reads and writes.
@@ -366,20 +383,6 @@ impl Ecosystems {
             crate::context::go_match(pattern, name).unwrap_or(false)
         };
         self.0.values().any(|t| t.files.manifest.iter().chain(&t.files.lock).chain(&t.files.config).any(is))
-    }
-
-    /// What the command line `argv` is: the literal words of one simple command, without assignments before it.
-    #[must_use]
-    pub fn recognize(&self, argv: &[String]) -> Recognized {
-        let mut refused = Recognized::None;
-        for (name, tool) in self.iter() {
-            match tool.words_after_program(argv).map(|rest| tool.recognize(name, argv, rest)) {
-                Some(install @ Recognized::Install(_)) => return install,
-                Some(refusal @ Recognized::Refused(_)) if refused == Recognized::None => refused = refusal,
-                Some(_) | None => {}
-            }
-        }
-        refused
     }
 }
 
@@ -477,7 +480,20 @@ impl Place {
             target: target.to_string(),
             cwd: cwd.to_string(),
             env: env.iter().cloned().collect(),
+            assigned: Vec::new(),
         }
+    }
+
+    /// With assignments before the command.
+    #[must_use]
+    pub fn assign(mut self, assigned: &[Assigned]) -> Place {
+        for one in assigned {
+            // a value that is not known is none that the catalogue has
+            let value = one.value.clone().unwrap_or_else(|| "?".to_string());
+            self.env.insert(one.name.clone(), value);
+        }
+        self.assigned = assigned.to_vec();
+        self
     }
 
     /// The path of the context that lies at `path` of the image, relative to the working directory or absolute. None if
@@ -493,151 +509,6 @@ impl Place {
         let mut out = parts(&self.source)?;
         out.extend(inside.iter().cloned());
         Some(out.join("/"))
-    }
-}
-
-impl Tool {
-    // The words after the program, if the program is this tool.
-    fn words_after_program<'a>(&self, argv: &'a [String]) -> Option<&'a [String]> {
-        let (program, rest) = argv.split_first()?;
-        let name = program.rsplit('/').next()?;
-        let bare = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_string();
-        let known = |name: &str| self.programs.iter().any(|p| p == name);
-        if known(program) || known(name) || (self.versioned && known(&bare(name))) {
-            return Some(rest);
-        }
-        let module = self.python_module.as_deref()?;
-        let [flag, word, rest @ ..] = rest else { return None };
-        (bare(name) == "python" && flag == "-m" && word == module).then_some(rest)
-    }
-
-    fn recognize(&self, name: &str, argv: &[String], rest: &[String]) -> Recognized {
-        let words = self.read_words(rest);
-        if words.parsed.iter().any(|(_, takes, _)| *takes == Takes::Elsewhere) {
-            return Recognized::None;
-        }
-        // The longest subcommand that the words begin with.
-        let matching = |key: &&String| {
-            let key: Vec<&str> = key.split_whitespace().collect();
-            key.len() <= words.operands.len() && key.iter().zip(&words.operands).all(|(a, b)| a == b)
-        };
-        let Some(key) = self.commands.keys().filter(matching).max_by_key(|key| key.len()) else {
-            return Recognized::None;
-        };
-        let command = &self.commands[key];
-        let operands = words.operands[key.split_whitespace().count()..].to_vec();
-        if key.is_empty() && !operands.is_empty() {
-            return Recognized::None;
-        }
-        let written = quoted(argv);
-        let refuse = |reason, message: String, unlock: &str| {
-            Recognized::Refused(Refusal::new(reason, message, unlock.to_string()))
-        };
-        let unlock = "copy what it reads and run it before the broad COPY by hand";
-        match command.kind {
-            CommandKind::Install => {}
-            CommandKind::Changes | CommandKind::Opaque => {
-                let because = command.because.as_deref().unwrap_or("reads more than its manifests");
-                return refuse(Reason::ManifestUnsuited, format!("`{written}` {because}"), unlock);
-            }
-        }
-        if let Some(option) = words.unknown {
-            let message = format!("the option {option} of `{written}` is not in the catalogue");
-            return refuse(Reason::EcosystemUnknown, message, unlock);
-        }
-        if let Some((option, ..)) = words.parsed.iter().find(|(_, takes, _)| *takes == Takes::Opaque) {
-            let message = format!("the option {option} makes `{written}` read more than its manifests");
-            return refuse(Reason::ManifestUnsuited, message, unlock);
-        }
-        if !command.operands && !operands.is_empty() {
-            let message =
-                format!("`{written}` adds {} to the manifest, which a later COPY would restore", operands[0]);
-            return refuse(Reason::ManifestUnsuited, message, "add it to the manifest in the repository");
-        }
-        let program = &argv[0];
-        if program.contains('/') && !program.starts_with('/') && !self.programs.contains(program) {
-            let message = format!("{program} is a program of the folder that it runs in");
-            return refuse(Reason::EcosystemUnknown, message, "run the tool by its name");
-        }
-        let dir = words.parsed.iter().find(|(_, takes, _)| *takes == Takes::Dir);
-        let install = Install {
-            ecosystem: name.to_string(),
-            subcommand: key.clone(),
-            command: written,
-            options: words.options,
-            dir: dir.and_then(|(_, _, value)| value.clone()),
-            operands,
-            parsed: words.parsed,
-            program: program.starts_with('/').then(|| program.clone()),
-        };
-        match self.reader {
-            ReaderKind::Go => go::recognize(install),
-            ReaderKind::Pip => pip::recognize(install),
-            _ => Recognized::Install(install),
-        }
-    }
-
-    fn read_words(&self, rest: &[String]) -> Words {
-        let mut out = Words::default();
-        let mut words = rest.iter();
-        while let Some(word) = words.next() {
-            if word == "--" {
-                out.operands.extend(words.cloned());
-                break;
-            }
-            let slash = self.slash_options && word.starts_with('/') && word.contains(':');
-            if !(slash || (word.starts_with('-') && word.len() > 1)) {
-                out.operands.push(word.clone());
-                continue;
-            }
-            out.options.push(word.clone());
-            let Some((name, takes, attached)) = self.option(word) else {
-                out.unknown.get_or_insert_with(|| word.clone());
-                continue;
-            };
-            let needs_word = matches!(takes, Takes::Value | Takes::Reads | Takes::Writes | Takes::Dir);
-            let value = match attached {
-                Some(value) => Some(value),
-                None if needs_word => words.next().cloned(),
-                None => None,
-            };
-            if needs_word && value.is_none() {
-                out.unknown.get_or_insert_with(|| word.clone());
-            }
-            out.parsed.push((name, takes, value));
-        }
-        out
-    }
-
-    // An option's name, meaning and attached value.
-    fn option(&self, word: &str) -> Option<(String, Takes, Option<String>)> {
-        if let Some(takes) = self.options.get(word) {
-            return Some((word.to_string(), *takes, None));
-        }
-        if let Some(at) = word.find(['=', ':']) {
-            let (name, value) = (&word[..at], &word[at + 1..]);
-            if let Some(takes) = self.options.get(name) {
-                // A flag that is switched off means something else.
-                let off = matches!(value, "false" | "0" | "no");
-                let plain = matches!(takes, Takes::Flag | Takes::Value | Takes::Attached);
-                return (plain || !off).then(|| (name.to_string(), *takes, Some(value.to_string())));
-            }
-        }
-        if word.starts_with("--") || !word.is_char_boundary(2) {
-            return None;
-        }
-        let (short, value) = word.split_at(2);
-        match self.options.get(short)? {
-            Takes::Flag
-                if value.chars().all(|c| self.options.get(&format!("-{c}")) == Some(&Takes::Flag)) =>
-            {
-                Some((short.to_string(), Takes::Flag, None))
-            }
-            Takes::Value | Takes::Attached | Takes::Reads | Takes::Writes | Takes::Dir => {
-                Some((short.to_string(), self.options[short], Some(value.to_string())))
-            }
-            _ => None,
-        }
     }
 }
 
@@ -660,14 +531,6 @@ impl Install {
     }
 }
 
-#[derive(Default)]
-struct Words {
-    operands: Vec<String>,
-    options: Vec<String>,
-    parsed: Vec<(String, Takes, Option<String>)>,
-    unknown: Option<String>,
-}
-
 /// The parts of a path without `.` and with `..` resolved; None if it leaves the root.
 fn parts(path: &str) -> Option<Vec<String>> {
     let mut out: Vec<String> = Vec::new();
@@ -681,17 +544,4 @@ fn parts(path: &str) -> Option<Vec<String>> {
         }
     }
     Some(out)
-}
-
-/// The words as one command line, quoted where a POSIX shell needs it.
-fn quoted(argv: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+^~".contains(c);
-    let word = |word: &String| {
-        let tilde = word.starts_with('~');
-        if !word.is_empty() && !tilde && word.chars().all(plain) {
-            return word.clone();
-        }
-        format!("'{}'", word.replace('\'', r"'\''"))
-    };
-    argv.iter().map(word).collect::<Vec<_>>().join(" ")
 }

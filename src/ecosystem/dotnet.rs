@@ -1,5 +1,6 @@
 //! .NET: solutions, projects, and the MSBuild files that a restore evaluates.
 
+use super::command::UNKNOWN;
 use super::scan::{Scan, folder, join, unsuited};
 use super::xml::{self, Element};
 use crate::context::FileKind;
@@ -46,9 +47,12 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let command = match &early {
         Some(early) => {
             let mut words = vec![early.clone()];
-            words.extend(scan.install.operands.first().cloned());
+            words.extend(
+                scan.install.operands.iter().find(|w| !matches!(w.as_str(), "true" | "false")).cloned(),
+            );
             for (name, _, value) in &scan.install.parsed {
-                if matches!(name.as_str(), "-r" | "--runtime") {
+                let known = value.as_ref().is_some_and(|v| !v.contains(UNKNOWN));
+                if known && matches!(name.as_str(), "-r" | "--runtime") {
                     words.extend([name.clone(), value.clone().unwrap_or_default()]);
                 }
             }
@@ -70,7 +74,9 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
 fn target(scan: &mut Scan<'_>) -> Result<String, Refusal> {
     let is_target =
         |name: &str| [".sln", ".slnx", ".csproj", ".fsproj", ".vbproj"].iter().any(|end| name.ends_with(end));
-    let operands = scan.install.operands.clone();
+    // `--self-contained true`: the value of a flag
+    let operands: Vec<String> =
+        scan.install.operands.iter().filter(|w| !matches!(w.as_str(), "true" | "false")).cloned().collect();
     let dir = match operands.as_slice() {
         [] => {
             scan.require_dir()?;

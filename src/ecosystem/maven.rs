@@ -1,5 +1,6 @@
 //! Maven: the POM and what lies above it in the context.
 
+use super::command::{UNKNOWN, quoted};
 use super::scan::{Scan, folder, join, unsuited};
 use super::xml;
 use crate::context::FileKind;
@@ -26,6 +27,12 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let early = scan.tool.commands.get(&scan.install.subcommand).and_then(|c| c.early.clone());
     let program = scan.install.command.split(' ').next().unwrap_or("mvn").to_string();
     let early = early.map(|e| e.replacen("mvn", &program, 1));
+    let profiles = scan.install.parsed.iter().filter(|(name, ..)| name == "-P");
+    let profiles: Vec<String> = profiles.filter_map(|(_, _, value)| value.clone()).collect();
+    if profiles.iter().any(|p| p.contains(UNKNOWN)) {
+        return Err(unsuited("the profile is not known", "name it in the command"));
+    }
+    let early = early.map(|e| profiles.iter().fold(e, |e, p| format!("{e} {}", quoted(&[format!("-P{p}")]))));
     let command = early.clone().unwrap_or_else(|| scan.install.command.clone());
     scan.review(format!(
         "`{command}` may fail where the build would not: it resolves every plugin and test dependency"

@@ -18,6 +18,10 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     if !scan.locked && scan.install.ecosystem == "npm" {
         scan.add_if(&yarn)?;
     }
+    let bunfig = scan.at("bunfig.toml");
+    if scan.install.ecosystem == "bun" && scan.has(&bunfig) {
+        scan.review(format!("{bunfig} is not read here, and may name other files"));
+    }
     let rc = read_npmrc(scan)?;
     let lock = lock.filter(|_| !scan.install.has(Takes::Unlocks) && !rc.lockless);
     if lock.is_none() && scan.locked {
@@ -50,6 +54,7 @@ impl Packages {
         };
         let members = match self.members {
             0 => "no workspaces".to_string(),
+            1 => "the one workspace's package.json is among them".to_string(),
             n => format!("all {n} workspaces' package.json are among them"),
         };
         let local =

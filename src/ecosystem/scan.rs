@@ -1,7 +1,9 @@
 //! What the readers of all ecosystems share: where the project lies, which files were found, and how a refusal is said.
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
+use super::command::quoted;
 use super::{Guard, Holds, Install, Needs, Place, Takes, Tool, parts};
 use crate::context::{Context, FileKind};
 use crate::pass::{Assumption, Level, Reason, Refusal};
@@ -268,8 +270,9 @@ impl<'a> Scan<'a> {
             let name = &self.install.ecosystem;
             self.review(format!("no build was measured for {name}: look at the result"));
         }
-        if self.needs.early.is_some() {
+        if let Some(early) = self.needs.early.take() {
             self.needs.fills.clone_from(&self.tool.fills);
+            self.needs.early = Some(format!("{}{early}", self.assignments()?));
         }
         // A folder that is copied whole brings what lies in it.
         let mut seen = BTreeSet::new();
@@ -282,6 +285,20 @@ impl<'a> Scan<'a> {
             return Err(Refusal::new(Reason::NoGain, message, "move it above the COPY by hand"));
         }
         Ok(self.needs)
+    }
+
+    // The assignments before the command that its early half needs too, with a blank behind each.
+    fn assignments(&self) -> Result<String, Refusal> {
+        let mut out = String::new();
+        for one in self.place.assigned.iter().filter(|a| !self.tool.build_only.contains(&a.name)) {
+            let Some(value) = &one.value else {
+                let message =
+                    format!("the value of {} before `{}` is not known", one.name, self.install.command);
+                return Err(unsuited(message, format!("set {} by ENV", one.name)));
+            };
+            let _ = write!(out, "{}={} ", one.name, quoted(std::slice::from_ref(value)));
+        }
+        Ok(out)
     }
 
     // Files of the folders above that the tool would read too.

@@ -1,3 +1,4 @@
+use super::command::quoted;
 use super::*;
 
 fn words(line: &str) -> Vec<String> {
@@ -442,7 +443,7 @@ fn pnpm() {
     check(
         &[plain, ("bun.lock", "{}")],
         "bun install --frozen-lockfile",
-        "review package.json bun.lock | guards node_modules",
+        "safe package.json bun.lock | guards node_modules",
     );
 }
 
@@ -633,8 +634,8 @@ fn uv() {
 fn pipenv() {
     let file = ("Pipfile", "[packages]\na = \"*\"\n");
     let lock = ("Pipfile.lock", "{}");
-    check(&[file, lock], "pipenv install --deploy --system", "review Pipfile Pipfile.lock | guards .venv");
-    check(&[file, lock], "pipenv sync", "review Pipfile Pipfile.lock…");
+    check(&[file, lock], "pipenv install --deploy --system", "safe Pipfile Pipfile.lock | guards .venv");
+    check(&[file, lock], "pipenv sync", "safe Pipfile Pipfile.lock…");
     check(&[file], "pipenv sync", "lockfile-missing…");
     check(&[file], "pipenv install", "review Pipfile…");
     check(
@@ -737,17 +738,17 @@ fn composer() {
 fn dotnet() {
     let plain = r#"<Project Sdk="Microsoft.NET.Sdk"><ItemGroup><PackageReference Include="A" Version="1.0.0" /></ItemGroup></Project>"#;
     let app = ("App.csproj", plain);
-    check(&[app], "dotnet restore", "safe App.csproj | guards obj bin");
-    check(&[app], "dotnet restore App.csproj", "safe App.csproj | guards obj bin");
-    check(&[app], "dotnet publish -c Release -o /out", "safe App.csproj | early dotnet restore");
+    check(&[app], "dotnet restore", "review App.csproj | guards obj bin");
+    check(&[app], "dotnet restore App.csproj", "review App.csproj | guards obj bin");
+    check(&[app], "dotnet publish -c Release -o /out", "review App.csproj | early dotnet restore");
     check(
         &[app],
         "dotnet publish App.csproj -r linux-x64 /p:X=1",
-        "safe App.csproj | early dotnet restore App.csproj -r linux-x64",
+        "review App.csproj | early dotnet restore App.csproj -r linux-x64",
     );
     check(&[app, ("B.csproj", plain)], "dotnet restore", "manifest-unsuited…");
     let twin = ("App.slnx", r#"<Solution><Project Path="App.csproj" /></Solution>"#);
-    check(&[app, twin], "dotnet restore", "safe App.slnx App.csproj…");
+    check(&[app, twin], "dotnet restore", "review App.slnx App.csproj…");
     check(&[], "dotnet restore", "context-missing…");
     let refers =
         r#"<Project><ItemGroup><ProjectReference Include="..\Lib\Lib.csproj" /></ItemGroup></Project>"#;
@@ -760,19 +761,19 @@ fn dotnet() {
     check(
         &files,
         "dotnet restore App/App.csproj",
-        "safe App/App.csproj Directory.Build.props NuGet.Config Lib/Lib.csproj | guards App/obj App/bin Lib/obj Lib/bin",
+        "review App/App.csproj Directory.Build.props NuGet.Config Lib/Lib.csproj | guards App/obj App/bin Lib/obj Lib/bin",
     );
     check(&files[..1], "dotnet restore App/App.csproj", "context-missing: Lib/Lib.csproj…");
     let sln = (
         "A.sln",
         "Project(\"{9A19103F-16F7-4668-BE54-9A1E7A4F7556}\") = \"App\", \"App\\App.csproj\", \"{0}\"\r\nProject(\"{2150E333-8FDC-42A3-9474-1A3956D46DE8}\") = \"src\", \"src\", \"{1}\"\r\n",
     );
-    check(&[sln, files[0], files[1]], "dotnet restore", "safe A.sln App/App.csproj Lib/Lib.csproj…");
+    check(&[sln, files[0], files[1]], "dotnet restore", "review A.sln App/App.csproj Lib/Lib.csproj…");
     check(&[sln], "dotnet restore", "context-missing: App/App.csproj…");
     check(
         &[("A.slnx", r#"<Solution><Project Path="App.csproj" /></Solution>"#), app],
         "dotnet restore A.slnx",
-        "safe A.slnx App.csproj…",
+        "review A.slnx App.csproj…",
     );
     let import = r#"<Project><Import Project="$(SomeDir)x.props" /></Project>"#;
     check(
@@ -781,13 +782,17 @@ fn dotnet() {
         "manifest-unsuited: App.csproj imports $(SomeDir)x.props…",
     );
     let import = r#"<Project><Import Project="x.props" /></Project>"#;
-    check(&[("App.csproj", import), ("x.props", "<Project/>")], "dotnet restore", "safe App.csproj x.props…");
+    check(
+        &[("App.csproj", import), ("x.props", "<Project/>")],
+        "dotnet restore",
+        "review App.csproj x.props…",
+    );
     let feed =
         r#"<configuration><packageSources><add key="l" value="./feed" /></packageSources></configuration>"#;
     check(
         &[app, ("nuget.config", feed), ("feed/a.nupkg", "")],
         "dotnet restore",
-        "safe App.csproj nuget.config feed…",
+        "review App.csproj nuget.config feed…",
     );
     check(&[app, ("nuget.config", feed)], "dotnet restore", "context-missing: feed…");
     let floating = plain.replace("1.0.0", "1.*");

@@ -55,9 +55,13 @@ fn read_classic(scan: &mut Scan<'_>) -> Result<(), Refusal> {
 fn read_berry(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let lock = scan.add_files()?;
     let rc = scan.at(".yarnrc.yml");
+    let mut linker = "pnp".to_string();
     if scan.has(&rc) {
         scan.add(&rc)?;
         let settings = scan.yaml(&rc)?;
+        if let Some(set) = settings["nodeLinker"].as_str() {
+            linker = set.to_string();
+        }
         for (key, value) in settings.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("yarnPath", value) => {
@@ -105,7 +109,9 @@ fn read_berry(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     }
     scan.add_if(&scan.at(".yarn/patches"))?;
     let packages = read_packages(scan, &workspaces_of, false)?;
-    for name in [".pnp.cjs", ".pnp.loader.mjs", ".yarn/cache", ".yarn/unplugged", ".yarn/install-state.gz"] {
+    // plug'n'play is the linker unless another is set
+    let pnp = [".pnp.cjs", ".pnp.loader.mjs", ".yarn/unplugged"];
+    for name in pnp.iter().filter(|_| linker == "pnp").chain(&[".yarn/cache", ".yarn/install-state.gz"]) {
         scan.guard_path(scan.at(name), false);
     }
     settle(scan, lock.as_deref(), &packages)

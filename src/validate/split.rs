@@ -7,11 +7,11 @@
 use super::{Alignment, Fault, Pair, align::same, fault, lower};
 use crate::{
     context::{Context, FileKind},
-    ecosystem::{Ecosystems, Needs, Place, Recognized, needs_at, overlay},
-    facts::{covers, join, parent},
+    ecosystem::{Assigned, Ecosystems, Needs, Place, Recognized, needs_at, overlay},
+    facts::{Run, State, covers, join, parent},
     knowledge::{Class, Paths},
     pass::{Effect, Level},
-    shell::NodeKind,
+    shell::{NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word},
 };
 use lower::{Copy, Exec, Op};
 
@@ -115,8 +115,16 @@ impl Side<'_> {
             .iter()
             .filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
         for install in later {
-            let Ok(needs) = self.needs(install, &source, &target) else { continue };
+            let needs = self.installs(install, &source, &target);
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
+                let prepared = |o: &Op| match o {
+                    Op::Exec(e) => e.at == install.at && e != install && !e.unit.starts_with("cd "),
+                    _ => false,
+                };
+                let before = self.pair.new_ops.ops.iter().take_while(|o| **o != Op::Exec(install.clone()));
+                if self.pair.claim.level == Level::Safe && before.into_iter().any(prepared) {
+                    return fault("V3", format!("`{}` may need what its RUN does first", exec.unit));
+                }
                 let state =
                     |e: &Exec| (self.pair.new_ops.trail(&Op::Exec(e.clone())).join("\n"), e.flags.clone());
                 if state(exec) != state(install) {
@@ -125,7 +133,7 @@ impl Side<'_> {
                         format!("`{}` runs under another state than `{}`", exec.unit, install.unit),
                     );
                 }
-                for n in &needs {
+                for n in needs.iter().filter(|n| n.early.is_some()) {
                     self.has_manifests(n, &source, &target, at)?;
                 }
                 return self.level_fits(&needs);
@@ -150,7 +158,13 @@ impl Side<'_> {
                     fault("V4", format!("WORKDIR {} would make what COPY made", dir.path))
                 }
             }
-            Op::Copy(c) => fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst)),
+            Op::Copy(c) => {
+                let known = c.dst.starts_with('/') && target != "/";
+                if known && !covers(&c.dst, &target) && !covers(&target, &c.dst) {
+                    return Ok(());
+                }
+                fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst))
+            }
             Op::Exec(exec) if self.is_blind(exec, &target) => Ok(()),
             Op::Exec(exec) => {
                 let needs = self.needs(exec, &source, &target)?;
@@ -189,33 +203,39 @@ impl Side<'_> {
         Some((copy, folder(self.context, copy)?, copy.dst.clone()))
     }
 
+    /// What the installs among the commands of a unit read, whatever else it does.
+    fn installs(&self, exec: &Exec, source: &str, target: &str) -> Vec<Needs> {
+        let facts = self.pair.old.facts;
+        let at = exec.at_in(self.pair.old_ops);
+        let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return Vec::new() };
+        let env = known_env(state);
+        let mut cwd = state.cwd.clone();
+        let mut out = Vec::new();
+        for (argv, assigned) in self.commands(exec, at, run, false).unwrap_or_default() {
+            if argv[0] == "cd" {
+                cwd = argv.get(1).and_then(|d| cwd.as_deref().map(|c| join(c, d)));
+            }
+            let (Recognized::Install(install), Some(cwd)) = (Ecosystems::builtin().recognize(&argv), &cwd)
+            else {
+                continue;
+            };
+            let place = Place::new(source, target, cwd, &env).assign(&assigned);
+            out.extend(needs_at(&install, self.context, &place, Ecosystems::builtin()).ok());
+        }
+        out
+    }
+
     /// What the installs of a unit read; an error if it does anything else.
     fn needs(&self, exec: &Exec, source: &str, target: &str) -> Result<Vec<Needs>, Fault> {
         let opaque = || fault("V3", format!("this may read the sources: {}", exec.unit));
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return opaque() };
+        let env = known_env(state);
         let mut cwd = state.cwd.clone();
-        let argvs = if run.form == crate::facts::Form::Exec {
-            vec![self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect()]
-        } else {
-            let Some(kind) = run.shell else { return opaque() };
-            let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), kind.dialect);
-            let Some(list) = script.and_list() else { return opaque() };
-            let argv = |n: &&crate::shell::Node| match &n.kind {
-                NodeKind::Simple(s) => facts.argv_in(&script, at, s).filter(|a| !a.is_empty()),
-                _ => None,
-            };
-            match list.iter().map(argv).collect::<Option<Vec<Vec<String>>>>() {
-                Some(argvs) => argvs,
-                None => return opaque(),
-            }
-        };
-        let known =
-            |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
-        let env: Vec<(String, String)> = state.variables.iter().filter_map(known).collect();
+        let Some(commands) = self.commands(exec, at, run, true) else { return opaque() };
         let mut out = Vec::new();
-        for argv in argvs {
+        for (argv, assigned) in commands {
             if argv[0] == "cd" {
                 cwd = argv.get(1).and_then(|d| {
                     if d.starts_with('/') { Some(d.clone()) } else { cwd.as_deref().map(|c| join(c, d)) }
@@ -225,12 +245,8 @@ impl Side<'_> {
             match Ecosystems::builtin().recognize(&argv) {
                 Recognized::Install(install) => {
                     let Some(cwd) = cwd.as_deref() else { return opaque() };
-                    match needs_at(
-                        &install,
-                        self.context,
-                        &Place::new(source, target, cwd, &env),
-                        Ecosystems::builtin(),
-                    ) {
+                    let place = Place::new(source, target, cwd, &env).assign(&assigned);
+                    match needs_at(&install, self.context, &place, Ecosystems::builtin()) {
                         Ok(needs) => out.push(needs),
                         Err(refusal) => {
                             return fault("V3", format!("`{}`: {}", install.command, refusal.message));
@@ -242,6 +258,57 @@ impl Side<'_> {
             }
         }
         if out.is_empty() { opaque() } else { Ok(out) }
+    }
+
+    /// The commands of a unit with what is assigned before each; if `all` count, None where it does anything but run them and
+    /// ask for variables.
+    fn commands(
+        &self,
+        exec: &Exec,
+        at: usize,
+        run: &Run,
+        all: bool,
+    ) -> Option<Vec<(Vec<String>, Vec<Assigned>)>> {
+        if run.form == crate::facts::Form::Exec {
+            let words = self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
+            return Some(vec![(words, Vec::new())]);
+        }
+        let facts = self.pair.old.facts;
+        let script =
+            crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), run.shell?.dialect);
+        let listed = script.and_list().is_some();
+        if all && (script.error().is_some() || !is_plain(script.statements())) {
+            return None;
+        }
+        let mut out = Vec::new();
+        for command in script.commands() {
+            let simple = command.simple;
+            if all && simple.redirects.iter().any(is_of_a_file) {
+                return None;
+            }
+            let value = |word: &Word| {
+                let alone = Simple { words: vec![word.clone()], ..Simple::default() };
+                facts.argv_in(&script, at, &alone)?.pop()
+            };
+            let text = |word: &Word| String::from_utf8_lossy(script.text(word.span)).into_owned();
+            let guess = || {
+                let words: Vec<_> = simple.words.iter().map(|w| (value(w), text(w))).collect();
+                Ecosystems::builtin().guess_words(&words)
+            };
+            let assigned = simple
+                .assigns
+                .iter()
+                .map(|a| Assigned { name: a.name.clone(), value: value(&a.value).filter(|_| !a.partial) });
+            match facts.argv_in(&script, at, simple).or_else(guess) {
+                Some(argv) if argv.is_empty() => {}
+                // only a list knows where it is
+                Some(argv) if all && argv[0] == "cd" && !listed => return None,
+                Some(argv) => out.push((argv, assigned.collect())),
+                None if !all || is_variable_test(&script, simple) => {}
+                None => return None,
+            }
+        }
+        Some(out)
     }
 
     /// Each file that an install reads is there before it, by one of the new COPYs.
@@ -270,15 +337,15 @@ impl Side<'_> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return false };
-        let Some(kind) = run.shell.filter(|_| run.form == crate::facts::Form::Shell) else { return false };
-        let script = crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), kind.dialect);
-        let commands = script.commands();
-        let redirects = commands.iter().any(|c| !c.simple.redirects.is_empty());
-        let known = commands.iter().all(|c| {
-            let argv = facts.argv_in(&script, at, c.simple);
-            argv.is_some_and(|a| !a.is_empty() && self.blind_command(&a, state.cwd.as_deref(), target))
-        });
-        script.error().is_none() && !commands.is_empty() && !redirects && known
+        let Some(commands) = self.commands(exec, at, run, true) else { return false };
+        let mut cwd = state.cwd.clone();
+        run.form == crate::facts::Form::Shell
+            && commands.iter().all(|(argv, _)| {
+                if argv[0] == "cd" {
+                    cwd = argv.get(1).and_then(|d| cwd.as_deref().map(|c| join(c, d)));
+                }
+                argv[0] == "cd" || self.blind_command(argv, cwd.as_deref(), target)
+            })
     }
 
     fn blind_command(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
@@ -299,9 +366,9 @@ impl Side<'_> {
         match known.class {
             Class::Index | Class::Cleanup => true,
             Class::Packages => by_name,
-            Class::Install => {
-                let named = !argv.iter().any(|w| matches!(w.as_str(), "." | "-e" | "-r" | "-c"));
-                by_name && named && Ecosystems::builtin().recognize(argv) == Recognized::None
+            Class::Install => Ecosystems::builtin().installs_by_name(argv),
+            Class::Config if matches!(argv[0].as_str(), "[" | "test") => {
+                !argv.iter().any(|w| is_file_operator(w))
             }
             Class::Config => apart(&known.reads) && apart(&known.writes) && apart(&known.deletes),
             Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
@@ -327,6 +394,49 @@ impl Side<'_> {
     }
 }
 
+/// The variables of a state whose values are known.
+fn known_env(state: &State) -> Vec<(String, String)> {
+    let known =
+        |v: &crate::facts::Variable| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?));
+    state.variables.iter().filter_map(known).collect()
+}
+
+/// Whether a redirect is one of a file that may lie anywhere.
+fn is_of_a_file(redirect: &Redirect) -> bool {
+    let target = redirect.target.as_ref().and_then(Word::literal);
+    redirect.kind != RedirectKind::Dup && target != Some("/dev/null")
+}
+
+/// Commands, their groups and conditions; no loop, function or background.
+fn is_plain(statements: &[Statement]) -> bool {
+    let kind = |kind: &NodeKind| match kind {
+        NodeKind::Simple(_) => true,
+        NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
+        NodeKind::Group(inner) | NodeKind::Subshell(inner) => is_plain(inner),
+        NodeKind::If { branches, otherwise } => {
+            let all = branches.iter().all(|(test, then)| is_plain(test) && is_plain(then));
+            all && otherwise.as_deref().is_none_or(is_plain)
+        }
+        _ => false,
+    };
+    statements.iter().all(|s| {
+        s.terminator != Terminator::Background
+            && s.list.nodes().all(|n| kind(&n.kind) && !n.redirects.iter().any(is_of_a_file))
+    })
+}
+
+/// A test that looks at no file, or an echo, whatever the values of its variables.
+fn is_variable_test(script: &Script, simple: &Simple) -> bool {
+    let word = |w: &Word| String::from_utf8_lossy(script.text(w.span)).into_owned();
+    matches!(simple.name(), Some("[" | "test" | "echo"))
+        && !simple.words.iter().any(|w| is_file_operator(&word(w)))
+}
+
+fn is_file_operator(word: &str) -> bool {
+    let one = word.len() == 2 && word.starts_with('-');
+    (one && !["-z", "-n", "-a", "-o"].contains(&word)) || ["-nt", "-ot", "-ef"].contains(&word)
+}
+
 impl Exec {
     /// Its instruction in the old text: an operation of the new text is looked up by what it says.
     fn at_in(&self, old: &lower::Stage) -> usize {
@@ -341,7 +451,8 @@ impl Exec {
 /// The one folder of the context that a COPY brings, relative and without slashes at its ends.
 fn folder(context: &Context, copy: &Copy) -> Option<String> {
     let [source] = copy.sources.as_slice() else { return None };
-    if copy.from.is_some() {
+    // `--exclude` and `--parents` make of the folder something else
+    if copy.from.is_some() || copy.flags.iter().any(|f| !f.starts_with("--link")) {
         return None;
     }
     let path = source.trim_start_matches("./").trim_matches('/');

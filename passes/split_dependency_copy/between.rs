@@ -1,0 +1,352 @@
+//! What stands behind the broad COPY: an install, something that does not look at what the COPY brings, or something in the way.
+
+use super::{Before, Broad, Found, order};
+use crate::{
+    ecosystem::{Assigned, Ecosystems, Install, Place, Recognized, needs_at},
+    facts::{Form, Run, State, covers, join},
+    knowledge::{Class, Paths},
+    pass::{Input, Reason, Refusal},
+    shell::{Node, NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word, leak},
+};
+
+/// What a RUN behind the COPY is: `Ok(None)` if it does not look at what the COPY brings, an install, or in the way.
+pub(super) fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal> {
+    let (Some(state), Some(read)) = (input.facts.before(at), input.facts.run(at)) else { return Ok(None) };
+    let look = Look { input, broad, at, state };
+    if let Run { form: Form::Exec, .. } = read {
+        let argv: Vec<String> = input.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
+        return match look.install(&argv, &[], state.cwd.as_deref())? {
+            Some(install) => {
+                Ok(Some(Found { at, elements: None, installs: vec![install], before: Before::Nothing }))
+            }
+            None => opaque("an exec form stands between, which may read the sources"),
+        };
+    }
+    let Some(script) = read.understood().filter(|s| !s.has_heredoc()) else {
+        return opaque("a RUN cannot be read completely, and may read the sources");
+    };
+    match script.and_list() {
+        Some(list) => look.list(script, &list),
+        None => look.whole(script),
+    }
+}
+
+/// The first install of RUN `at`, wherever it stands in it.
+pub(super) fn recognized(input: &Input, at: usize) -> Option<Recognized> {
+    let all = Ecosystems::builtin();
+    let told = |argv: Vec<String>| Some(all.recognize(&argv)).filter(|r| *r != Recognized::None);
+    let run = input.facts.run(at)?;
+    let Some(script) = run.understood() else {
+        return input.facts.calls(at).iter().filter_map(|c| c.argv.clone()).find_map(told);
+    };
+    script.commands().iter().filter_map(|c| words(input, script, at, c.simple)).find_map(told)
+}
+
+/// The tools whose installs RUN `at` has, as far as the words of its commands are known.
+pub(super) fn installs_of(input: &Input, at: usize) -> Vec<&'static str> {
+    let Some(script) = input.facts.run(at).and_then(Run::understood) else { return Vec::new() };
+    let start = |simple: &Simple| -> Vec<String> {
+        simple.words.iter().map_while(|w| value(input, script, at, w)).collect()
+    };
+    let all = Ecosystems::builtin();
+    let tool = |simple: &Simple| match input.facts.argv_in(script, at, simple) {
+        // `pip install cython` installs by name
+        Some(argv) if all.recognize(&argv) == Recognized::None => None,
+        Some(argv) => all.installer(&argv),
+        None => all.installer(&start(simple)),
+    };
+    script.commands().iter().filter_map(|c| tool(c.simple)).collect()
+}
+
+/// The words of a command, or, where some are not known, those of a build whose early command does not depend on them.
+fn words(input: &Input, script: &Script, at: usize, simple: &Simple) -> Option<Vec<String>> {
+    let guessed = || {
+        let text = |w: &Word| String::from_utf8_lossy(script.text(w.span)).into_owned();
+        let words = simple.words.iter().map(|w| (value(input, script, at, w), text(w)));
+        Ecosystems::builtin().guess_words(&words.collect::<Vec<_>>())
+    };
+    input.facts.argv_in(script, at, simple).or_else(guessed).filter(|argv| !argv.is_empty())
+}
+
+fn value(input: &Input, script: &Script, at: usize, word: &Word) -> Option<String> {
+    let alone = Simple { words: vec![word.clone()], ..Simple::default() };
+    input.facts.argv_in(script, at, &alone)?.pop()
+}
+
+/// Whether COPY `at` lands apart from what the broad one brings, so that their order does not matter.
+pub(super) fn copy_apart(input: &Input, broad: &Broad, at: usize) -> bool {
+    let ins = &input.file.instructions[at];
+    let state = input.facts.before(at);
+    let dst = ins.args().last().and_then(|d| state?.absolute(&d.value, input.file.escape));
+    // below `/` everything lies
+    broad.target != "/"
+        && dst
+            .filter(|v| !v.by_argument)
+            .is_some_and(|d| !covers(&d.text, &broad.target) && !covers(&broad.target, &d.text))
+}
+
+struct Look<'a> {
+    input: &'a Input<'a>,
+    broad: &'a Broad,
+    at: usize,
+    state: &'a State,
+}
+
+impl Look<'_> {
+    /// The install that a command is; an error if it is one that stays where it is.
+    fn install(
+        &self,
+        argv: &[String],
+        assigned: &[Assigned],
+        dir: Option<&str>,
+    ) -> Result<Option<(Install, Place)>, Refusal> {
+        match Ecosystems::builtin().recognize(argv) {
+            Recognized::Install(install) => {
+                let Some(cwd) = dir else {
+                    return Err(Refusal::new(
+                        Reason::VariableUnresolved,
+                        "the working directory is not known",
+                        "give WORKDIR an absolute path",
+                    ));
+                };
+                let variables = self.state.variables.iter();
+                let env: Vec<(String, String)> = variables
+                    .filter_map(|v| Some((v.name.clone(), v.value.clone().filter(|_| !v.by_argument)?)))
+                    .collect();
+                let place = Place::new(&self.broad.source, &self.broad.target, cwd, &env);
+                Ok(Some((install, place.assign(assigned))))
+            }
+            Recognized::Refused(refusal) => Err(refusal),
+            Recognized::None => Ok(None),
+        }
+    }
+
+    fn assigned(&self, script: &Script, simple: &Simple) -> Vec<Assigned> {
+        let one = |a: &crate::shell::Assign| Assigned {
+            name: a.name.clone(),
+            value: value(self.input, script, self.at, &a.value).filter(|_| !a.partial),
+        };
+        simple.assigns.iter().map(one).collect()
+    }
+
+    fn list(&self, script: &Script, list: &[&Node]) -> Result<Option<Found>, Refusal> {
+        let Look { input, broad, at, .. } = *self;
+        let mut dir = self.state.cwd.clone();
+        let mut installs = Vec::new();
+        let mut early = 0;
+        let mut leaks = false;
+        let mut before = Before::Nothing;
+        for (k, node) in list.iter().enumerate() {
+            let NodeKind::Simple(simple) = &node.kind else { break };
+            if simple.redirects.iter().any(touches_a_file) {
+                break;
+            }
+            let Some(argv) = words(input, script, at, simple) else { break };
+            if argv[0] == "cd" {
+                dir = argv.get(1).and_then(|d| {
+                    if d.starts_with('/') { Some(d.clone()) } else { dir.as_deref().map(|c| join(c, d)) }
+                });
+                leaks = true;
+                continue;
+            }
+            let assigned = self.assigned(script, simple);
+            match self.install(&argv, &assigned, dir.as_deref()) {
+                Ok(Some(install)) => {
+                    installs.push(install);
+                    early = k + 1;
+                }
+                Err(refusal) if installs.is_empty() => return Err(refusal),
+                Err(_) => break,
+                Ok(None) if !harmless(input, broad, &argv, dir.as_deref()) => break,
+                Ok(None) if installs.is_empty() && prepares(&argv) => before = Before::Elements(k + 1),
+                Ok(None) => {}
+            }
+            leaks |= leak(node).is_some();
+        }
+        if installs.is_empty() {
+            return self.no_install(script, list, dir.as_deref());
+        }
+        // the early halves of such a RUN stay as they are, and so does the RUN
+        let needs_late = installs.iter().any(|(i, place)| {
+            input.context.is_some_and(|c| {
+                needs_at(i, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some())
+            })
+        });
+        let whole = early == list.len();
+        // a list can be cut if no element but the last changes the state of the shell
+        leaks |= list[..list.len() - 1].iter().any(|node| leak(node).is_some());
+        if leaks && before != Before::Nothing {
+            before = Before::Fixed;
+        }
+        if !whole && leaks && !needs_late {
+            return Err(Refusal::new(
+                Reason::StateLeaks,
+                "the RUN changes the state of its shell (cd, export), which a RUN behind it would not have",
+                "put the install into a RUN of its own, with WORKDIR in the place of cd",
+            ));
+        }
+        Ok(Some(Found { at, elements: (!whole).then_some(early), installs, before }))
+    }
+
+    fn no_install(
+        &self,
+        script: &Script,
+        list: &[&Node],
+        dir: Option<&str>,
+    ) -> Result<Option<Found>, Refusal> {
+        let Look { input, broad, at, .. } = *self;
+        let calm = list.iter().all(|node| match &node.kind {
+            NodeKind::Simple(s) if s.redirects.iter().any(touches_a_file) => false,
+            NodeKind::Simple(s) => input
+                .facts
+                .argv_in(script, at, s)
+                .is_some_and(|a| a.first().is_some_and(|n| n == "cd") || harmless(input, broad, &a, dir)),
+            _ => false,
+        });
+        if calm {
+            return Ok(None);
+        }
+        if let Ok(found) = self.whole(script) {
+            return Ok(found);
+        }
+        if recognized(input, at).is_some() {
+            return opaque("what stands before the install in its RUN may read the sources");
+        }
+        let text = String::from_utf8_lossy(&script.joined().text).trim().chars().take(60).collect::<String>();
+        Err(Refusal::new(
+            Reason::OrderObservable,
+            format!("`{text}` stands between the COPY and the install, and may read the sources"),
+            "put it behind the install",
+        ))
+    }
+
+    /// A RUN of any form as one unit: it may go before the sources if each command in it may, wherever it stands, and if no
+    /// condition asks for a file.
+    fn whole(&self, script: &Script) -> Result<Option<Found>, Refusal> {
+        let Look { input, broad, at, .. } = *self;
+        let dir = self.state.cwd.as_deref();
+        let mut installs = Vec::new();
+        let mut before = Before::Nothing;
+        let mut calm = script.error().is_none() && plain(script.statements());
+        for command in script.commands() {
+            let simple = command.simple;
+            calm &= !simple.redirects.iter().any(touches_a_file);
+            if simple.words.is_empty() || !calm {
+                continue;
+            }
+            let Some(argv) = input.facts.argv_in(script, at, simple) else {
+                let asks = |w: &Word| w.literal().is_some_and(asks_for_a_file);
+                calm &=
+                    matches!(simple.name(), Some("[" | "test" | "echo")) && !simple.words.iter().any(asks);
+                continue;
+            };
+            if argv.is_empty() {
+                continue;
+            }
+            let assigned = self.assigned(script, simple);
+            match self.install(&argv, &assigned, dir) {
+                Ok(Some(install)) => installs.push(install),
+                Err(refusal) if installs.is_empty() => return Err(refusal),
+                Ok(None) if argv[0] != "cd" && harmless(input, broad, &argv, dir) => {
+                    if prepares(&argv) {
+                        before = Before::Fixed;
+                    }
+                }
+                Ok(None) | Err(_) => calm = false,
+            }
+        }
+        if !calm && recognized(input, at).is_some() {
+            return opaque(
+                "the install stands in a sequence of commands or under a condition that may read the sources",
+            );
+        }
+        if !calm {
+            return opaque(
+                "a sequence of commands stands between the COPY and the install, and may read the sources",
+            );
+        }
+        if installs.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Found { at, elements: None, installs, before }))
+    }
+}
+
+fn opaque<T>(message: &str) -> Result<T, Refusal> {
+    Err(Refusal::new(
+        Reason::ShellOpaque,
+        message,
+        "put the install into a RUN of its own, as a list joined by `&&`",
+    ))
+}
+
+/// Whether a redirect reads or writes a file that may lie anywhere.
+fn touches_a_file(redirect: &Redirect) -> bool {
+    let null = redirect.target.as_ref().and_then(Word::literal) == Some("/dev/null");
+    redirect.kind != RedirectKind::Dup && !null
+}
+
+/// Whether statements are commands, their groups and conditions alone: nothing in the background, no loop, no test of bash.
+fn plain(statements: &[Statement]) -> bool {
+    let node = |node: &Node| match &node.kind {
+        NodeKind::Simple(_) => true,
+        NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
+        NodeKind::Group(body) | NodeKind::Subshell(body) => plain(body),
+        NodeKind::If { branches, otherwise } => {
+            branches.iter().all(|(test, body)| plain(test) && plain(body))
+                && otherwise.as_deref().is_none_or(plain)
+        }
+        _ => false,
+    };
+    statements.iter().all(|s| {
+        let apart = s.terminator != Terminator::Background;
+        apart && s.list.nodes().all(|n| node(n) && !n.redirects.iter().any(touches_a_file))
+    })
+}
+
+/// Whether a command may bring what a command behind it needs: all but those that are known for nothing of the kind.
+fn prepares(argv: &[String]) -> bool {
+    let idle =
+        [":", "[", "chmod", "chown", "echo", "ls", "mkdir", "pwd", "rm", "set", "test", "touch", "true"];
+    !idle.contains(&argv[0].as_str())
+}
+
+/// The operators of test that look at a file.
+fn asks_for_a_file(word: &str) -> bool {
+    let unary = word.len() == 2 && word.starts_with('-') && !matches!(word, "-z" | "-n" | "-a" | "-o");
+    unary || matches!(word, "-nt" | "-ot" | "-ef")
+}
+
+/// Whether a command neither reads nor writes where the COPY lands.
+fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) -> bool {
+    let known = input.knowledge.command(argv);
+    let meets = |paths: &Paths| match paths {
+        Paths::None => false,
+        Paths::Everything => true,
+        Paths::Some(paths) => paths.iter().any(|p| {
+            let p = p.trim_end_matches("/**");
+            let path = if p.starts_with('/') { Some(join("/", p)) } else { cwd.map(|c| join(c, p)) };
+            path.is_none_or(|p| covers(&p, &broad.target) || covers(&broad.target, &p))
+        }),
+    };
+    // packages come by name: a word that is a path may be a file of the context
+    let apart = || {
+        argv.iter()
+            .skip(1)
+            .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
+    };
+    let tests = matches!(argv[0].as_str(), "[" | "test");
+    match known.class {
+        Class::Packages => apart(),
+        Class::Index | Class::Cleanup => true,
+        Class::Install => Ecosystems::builtin().installs_by_name(argv),
+        Class::Config if tests => !argv.iter().any(|w| asks_for_a_file(w)),
+        Class::Config => !meets(&known.reads) && !meets(&known.writes) && !meets(&known.deletes),
+        Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
+    }
+}
+
+/// The refusal for a COPY between that lands where the broad one does.
+pub(super) fn overlapping(input: &Input, at: usize) -> Refusal {
+    order(&input.file.instructions[at], "another COPY stands between, which may land in the same place")
+}

@@ -1,0 +1,342 @@
+//! The edits of a split: the COPYs of the manifests, the moved COPY, an early command, and a line of the ignore file.
+
+use super::{Before, Broad, Split, between::copy_apart};
+use crate::{
+    context::FileKind,
+    ecosystem::{Overlay, overlay},
+    edit::{Change, EditSet, Edits, Span},
+    facts::{Run, covers, join, parent},
+    graph::Stage,
+    pass::{Assumption, Effect, Input, Level, Reason, Refusal, Rewrite},
+    syntax::{Instruction, Keyword},
+};
+
+pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite), Refusal> {
+    let Split { broad, found, needs, context, .. } = split;
+    let file = input.file;
+    let newline = file.line_end();
+    let copy = &file.instructions[broad.at];
+    let indent = String::from_utf8_lossy(copy.indent()).into_owned();
+    let manifests = manifest_copies(input, split)?;
+    let mut rewrite = Rewrite {
+        level: needs.level,
+        evidence: needs.evidence.clone(),
+        assumes: needs.assumes.clone(),
+        effects: Vec::new(),
+        edits: Edits::default(),
+    };
+    guard(input, split, &mut rewrite)?;
+    if context.is_guess() {
+        rewrite.assumes.push(Assumption::ContextIsTheBuilt);
+    }
+    let lines = manifests.join(&format!("{newline}{indent}"));
+    let out = &mut rewrite.edits.dockerfile;
+    let commands: Vec<&str> =
+        found.iter().flat_map(|f| f.installs.iter().map(|(i, _)| i.command.as_str())).collect();
+    if let Some(early) = &needs.early {
+        add_early(input, stage, split, early, &lines, &mut rewrite)?;
+        return Ok((
+            format!("copy {} and run `{early}` before the sources come", names(&needs.files)),
+            rewrite,
+        ));
+    }
+    let Some(last) = found.last() else {
+        return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
+    };
+    let install = &file.instructions[last.at];
+    let moved = moved_copy(input, broad, last.at)?;
+    out.replace(copy.span, lines);
+    match last.elements {
+        None => {
+            let at = install.full.end;
+            let ends = file.text()[..at as usize].ends_with(b"\n");
+            let text =
+                if ends { format!("{indent}{moved}{newline}") } else { format!("{newline}{indent}{moved}") };
+            out.insert(at, text);
+        }
+        Some(n) => {
+            let gap = gap(input, last.at, n)?;
+            let flags = flags_text(install);
+            out.replace(gap, format!("{newline}{indent}{moved}{newline}{indent}RUN {flags}"));
+        }
+    }
+    rewrite.effects.extend(commands.iter().map(|c| Effect::CommandMoved { command: (*c).to_owned() }));
+    Ok((
+        format!("copy {} and run `{}` before the sources come", names(&needs.files), commands.join("`, `")),
+        rewrite,
+    ))
+}
+
+/// The install stays where it is; `early` is added before the sources come.
+fn add_early(
+    input: &Input,
+    stage: &Stage,
+    split: &Split,
+    command: &str,
+    lines: &str,
+    rewrite: &mut Rewrite,
+) -> Result<(), Refusal> {
+    let Split { broad, found, needs, fixed, .. } = split;
+    let file = input.file;
+    let newline = file.line_end();
+    let copy = &file.instructions[broad.at];
+    let indent = String::from_utf8_lossy(copy.indent()).into_owned();
+    let Some(step) = found.first() else {
+        return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
+    };
+    let install = &file.instructions[step.at];
+    if input.facts.stage(stage.index).ships && !needs.fills.is_empty() {
+        rewrite.level = Level::Review;
+        rewrite.evidence.push(format!(
+            "{} may grow: the early command fetches more than the build needs",
+            needs.fills.join(" and ")
+        ));
+    }
+    if install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache"))) {
+        return Err(Refusal::new(
+            Reason::NoGain,
+            "a cache mount keeps what the install fetches already",
+            "nothing: the mount does what the split would do",
+        ));
+    }
+    let alone = found.iter().all(|f| f.elements.is_none());
+    let repeats = found.iter().flat_map(|f| &f.installs).any(|(i, _)| command.contains(&i.command));
+    if repeats && !alone {
+        return Err(Refusal::new(
+            Reason::ManifestUnsuited,
+            "what follows the install in its RUN needs the sources and all that the install makes of them",
+            "put the install into a RUN of its own",
+        ));
+    }
+    let flags = flags_text(install);
+    let out = &mut rewrite.edits.dockerfile;
+    // the early command runs under the same state as the install, and after all that may bring the tool; a COPY into the same
+    // place brings none
+    let stays = |at: usize| match file.instructions[at].keyword {
+        Keyword::Copy | Keyword::Add => !copy_apart(input, broad, at),
+        keyword => matches!(keyword, Keyword::Label | Keyword::Expose),
+    };
+    let brings = |at: &usize| {
+        let ins = &file.instructions[*at];
+        let copies = matches!(ins.keyword, Keyword::Copy | Keyword::Add) && !copy_apart(input, broad, *at);
+        copies && !lands_beside(input, split, *at)
+    };
+    if let Some(copy) = (broad.at + 1..step.at).find(brings) {
+        return Err(super::overlapping(input, copy));
+    }
+    let early = format!("RUN {flags}{command}");
+    let between = !(broad.at + 1..step.at).all(stays);
+    if let Some(copy) = fixed.filter(|_| between || step.before != Before::Nothing) {
+        return Err(super::overlapping(input, copy));
+    }
+    if let Before::Elements(n) = step.before {
+        // what the RUN does first gets a RUN of its own
+        let moved = moved_copy(input, broad, step.at - 1)?;
+        out.replace(copy.span, lines.to_owned());
+        let next = format!("{newline}{indent}");
+        out.replace(gap(input, step.at, n)?, format!("{next}{early}{next}{moved}{next}RUN {flags}"));
+    } else if step.before == Before::Fixed {
+        return Err(Refusal::new(
+            Reason::OrderObservable,
+            "what its RUN does before the install may bring what the early command needs",
+            "give it a RUN of its own",
+        ));
+    } else if !between {
+        out.insert(copy.span.start, format!("{lines}{newline}{indent}{early}{newline}{indent}"));
+    } else {
+        let moved = moved_copy(input, broad, step.at - 1)?;
+        out.replace(copy.span, lines.to_owned());
+        out.insert(install.span.start, format!("{early}{newline}{indent}{moved}{newline}{indent}"));
+    }
+    rewrite.effects.push(Effect::CommandAdded { command: command.to_owned() });
+    Ok(())
+}
+
+/// Whether COPY `at` cannot bring another version of a manifest.
+fn lands_beside(input: &Input, split: &Split, at: usize) -> bool {
+    let ins = &input.file.instructions[at];
+    let dst = ins.args().last().and_then(|d| input.facts.before(at)?.absolute(&d.value, input.file.escape));
+    let Some(dst) = dst.filter(|d| !d.by_argument) else { return false };
+    split.needs.files.iter().all(|file| {
+        let inner = file.strip_prefix(&split.broad.source).unwrap_or(file).trim_start_matches('/');
+        let lands = join(&split.broad.target, inner);
+        !covers(&dst.text, &lands) && !covers(&lands, &dst.text)
+    })
+}
+
+fn names(files: &[String]) -> String {
+    match files {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [init @ .., last] if files.len() < 5 => format!("{} and {last}", init.join(", ")),
+        [first, ..] => format!("{first} and {} others", files.len() - 1),
+    }
+}
+
+/// What stands between element `n` of the list of RUN `at` and the one before it.
+fn gap(input: &Input, at: usize, n: usize) -> Result<Span, Refusal> {
+    let script = input.facts.run(at).and_then(Run::understood);
+    let list = script.and_then(|s| Some((s, s.and_list()?)));
+    let Some((script, list)) = list.filter(|(_, l)| n < l.len()) else {
+        return Err(Refusal::new(
+            Reason::ShellOpaque,
+            "the RUN cannot be cut in two",
+            "put the install into a RUN of its own",
+        ));
+    };
+    Ok(Span { start: script.in_file(list[n - 1].span).end, end: script.in_file(list[n].span).start })
+}
+
+/// The flags of an instruction as they are written, with a blank behind them.
+fn flags_text(ins: &Instruction) -> String {
+    ins.flags().iter().map(|f| format!("{} ", f.text())).collect()
+}
+
+/// The broad COPY as it stands behind the install: the same words, but an absolute destination where WORKDIR came between.
+fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refusal> {
+    let copy = &input.file.instructions[broad.at];
+    let text = String::from_utf8_lossy(copy.source()).into_owned();
+    let Some(dst) = copy.args().last() else {
+        return Err(Refusal::new(Reason::SyntaxUnknown, "the COPY has no destination", "nothing"));
+    };
+    let after =
+        input.facts.after(last).and_then(|s| s.absolute(&dst.value, input.file.escape)).map(|v| v.text);
+    if after.as_deref() == Some(&broad.target) {
+        return Ok(text);
+    }
+    if copy.is_exec() {
+        return Err(Refusal::new(
+            Reason::OrderObservable,
+            "WORKDIR stands between, and the COPY is in the exec form",
+            "write its destination absolute",
+        ));
+    }
+    let (start, end) = (dst.span.start - copy.span.start, dst.span.end - copy.span.start);
+    let slash = if dst.value.ends_with('/') || dst.value == "." { "/" } else { "" };
+    Ok(format!(
+        "{}{}{slash}{}",
+        &text[..start as usize],
+        broad.target.trim_end_matches('/'),
+        &text[end as usize..]
+    ))
+}
+
+/// The COPYs of the manifests, one for each folder, and each landing where the broad one puts it.
+fn manifest_copies(input: &Input, split: &Split) -> Result<Vec<String>, Refusal> {
+    let Split { broad, needs, context, .. } = split;
+    let copy = &input.file.instructions[broad.at];
+    let flags = flags_text(copy);
+    let dst = copy.args().last().map_or("./", |d| d.value.as_str());
+    let base = match dst {
+        "." | "./" => "./".to_owned(),
+        d if d.ends_with('/') => d.to_owned(),
+        d => format!("{d}/"),
+    };
+    let odd = |f: &String| f.contains([' ', '*', '?', '[', '"', '\'', '\\', '$']);
+    if let Some(name) = needs.files.iter().find(|f| odd(f)) {
+        return Err(Refusal::new(
+            Reason::NotProven,
+            format!("the name {name} needs quotes or is a pattern"),
+            "rename the file",
+        ));
+    }
+    let below = |path: &str| -> Option<String> {
+        if broad.source.is_empty() {
+            Some(path.to_owned())
+        } else {
+            path.strip_prefix(&format!("{}/", broad.source)).map(str::to_owned)
+        }
+    };
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for file in &needs.files {
+        let Some(inner) = below(file) else {
+            return Err(Refusal::new(
+                Reason::NotProven,
+                format!("{file} lies outside of what the COPY brings"),
+                "copy it by hand",
+            ));
+        };
+        let is_dir = context.entry(file).is_some_and(|e| e.kind == FileKind::Dir);
+        let folder = if is_dir {
+            inner.clone()
+        } else {
+            parent(&format!("/{inner}")).trim_start_matches('/').to_owned()
+        };
+        let target = match (folder.is_empty(), base.as_str()) {
+            (true, base) => base.to_owned(),
+            (false, "./") => format!("./{folder}/"),
+            (false, base) => format!("{base}{folder}/"),
+        };
+        match groups.iter_mut().find(|(t, files)| *t == target && !is_dir && files.iter().all(|f| f != file))
+        {
+            Some((_, files)) => files.push(file.clone()),
+            None => groups.push((target, vec![file.clone()])),
+        }
+    }
+    if groups.is_empty() {
+        return Err(Refusal::new(Reason::NoGain, "the install reads no file", "nothing"));
+    }
+    Ok(groups
+        .into_iter()
+        .map(|(target, files)| format!("COPY {flags}{} {target}", files.join(" ")))
+        .collect())
+}
+
+/// C.2: the later COPY may not lay anything over what was installed. A line of `.dockerignore` may see to that.
+fn guard(input: &Input, split: &Split, rewrite: &mut Rewrite) -> Result<(), Refusal> {
+    let Split { needs, context, .. } = split;
+    if needs.early.is_some() {
+        return Ok(()); // the original install runs behind the COPY, as it did
+    }
+    let Overlay { missing_ignore_lines, carried } = match overlay(needs, context, "") {
+        Ok(evidence) => {
+            rewrite.evidence.extend(evidence);
+            return Ok(());
+        }
+        Err(overlay) => overlay,
+    };
+    let cleared = needs.guards.iter().all(|g| g.cleared);
+    let tracked = carried.iter().find(|p| context.entry(p).is_some_and(|e| e.tracked != Some(false)));
+    if let Some(path) = tracked.filter(|_| !cleared) {
+        return Err(Refusal::new(
+            Reason::InstallOverlaid,
+            format!("the context carries {path}, which would overlay what was installed"),
+            format!(
+                "add {} to .dockerignore, if the image does not need it",
+                missing_ignore_lines.join(" and ")
+            ),
+        ));
+    }
+    if context.ignore().is_some_and(|i| i.error().is_some()) {
+        return Err(Refusal::new(
+            Reason::NotProven,
+            ".dockerignore has a pattern that no build accepts",
+            "correct the pattern",
+        ));
+    }
+    let path = context.ignore_path().unwrap_or(".dockerignore").to_owned();
+    let lines: String = missing_ignore_lines.iter().map(|l| format!("{l}\n")).collect();
+    let change = match context.ignore_bytes() {
+        Some(bytes) => {
+            let mut edits = EditSet::new();
+            let glue = if bytes.is_empty() || bytes.ends_with(b"\n") { "" } else { "\n" };
+            edits.insert(u32::try_from(bytes.len()).unwrap_or(u32::MAX), format!("{glue}{lines}"));
+            Change::Edit(edits)
+        }
+        None => Change::Create(lines.into_bytes()),
+    };
+    rewrite.edits.files.insert(path.clone(), change);
+    rewrite
+        .effects
+        .extend(missing_ignore_lines.iter().map(|line| Effect::ContextNarrowed { line: line.clone() }));
+    rewrite.evidence.push(format!(
+        "{path} gains {}, so that the later COPY cannot overlay what was installed",
+        missing_ignore_lines.join(" and ")
+    ));
+    // every build of the context changes with that line
+    let alone = input.options.deployment.shares_context_with.is_empty();
+    if !(cleared && tracked.is_none() && alone) {
+        rewrite.level = Level::Review;
+    }
+    Ok(())
+}

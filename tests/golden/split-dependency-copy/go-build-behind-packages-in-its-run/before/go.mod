@@ -1,0 +1,5 @@
+module example.com/x
+
+go 1.22
+
+require example.com/dep v1.2.0

@@ -1,0 +1,3 @@
+defp deps do
+  [{:own, path: "own"}]
+end
