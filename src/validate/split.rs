@@ -43,6 +43,7 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
             op => return fault("V2", format!("this is new: {op}")),
         }
     }
+    everything_declared_is_done(pair, &early, &moved)?;
     let side = Side { pair, context, parts };
     for (j, part) in &side.parts {
         side.is_part(*j, part)?;
@@ -58,6 +59,22 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
     }
     side.ignores_are_harmless()
+}
+
+/// What is declared to be new is there, and where a command is declared to move, something has changed places.
+fn everything_declared_is_done(pair: &Pair, early: &[(usize, &Exec)], moved: &[usize]) -> Result<(), Fault> {
+    for effect in pair.claim.effects {
+        if let Effect::CommandAdded { command } = effect
+            && !early.iter().any(|(_, e)| e.unit == *command)
+        {
+            return fault("V2", format!("this is declared to be new and is not there: {command}"));
+        }
+    }
+    let moves = pair.claim.effects.iter().any(|e| matches!(e, Effect::CommandMoved { .. }));
+    if moves && moved.is_sorted() {
+        return fault("V2", "a command is declared to move, and none does");
+    }
+    Ok(())
 }
 
 fn times_added(pair: &Pair, exec: &Exec) -> usize {

@@ -249,6 +249,31 @@ fn copies_last(list: &mut [String]) {
     }
 }
 
+/// COPYs that stand beside each other and each bring named files to a folder of their own may change places.
+fn files_in_order(list: &mut [String]) {
+    let parts = |line: &str| {
+        let (head, words) = line.trim_end_matches(" []").split_once(" COPY [] ")?;
+        let (sources, folder) = words.rsplit_once([' ', '\u{1f}'])?;
+        let is_file = |s: &str| {
+            s.rsplit('/').next().is_some_and(|n| n.len() > 1 && n[1..].contains('.'))
+                && !s.contains(['*', '$'])
+        };
+        let files = sources.split([' ', '\u{1f}']).all(is_file) && folder.ends_with('/');
+        files.then(|| (head.to_owned(), folder.to_owned()))
+    };
+    for end in (1..list.len()).rev() {
+        for i in 0..end {
+            let pair = (parts(&list[i]), parts(&list[i + 1]));
+            if let (Some((x, a)), Some((y, b))) = pair
+                && x == y
+                && a > b
+            {
+                list.swap(i, i + 1);
+            }
+        }
+    }
+}
+
 /// Instructions of config alone may stand anywhere among those that are not; of two of a kind that replaces, the later one counts;
 /// and an instruction that follows its own twin and only sets state adds nothing.
 fn settle(list: Vec<String>) -> Vec<String> {
@@ -280,6 +305,7 @@ fn settle(list: Vec<String>) -> Vec<String> {
         }
     }
     copies_last(&mut main);
+    files_in_order(&mut main);
     // what only sets an owner, a mode, a user or files does no more when it is done twice in a row
     let again = [" RUN [] chown ", " RUN [] chmod ", " USER ", " COPY "];
     let itself = |l: &str| {

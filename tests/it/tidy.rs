@@ -160,7 +160,8 @@ fn messages_are_clauses() {
 
 /// No capital at the start but of a name (COPY, Go, PATH, `Gemfile`, npm's LICENSE), and no full stop.
 fn is_clause(message: &str) -> bool {
-    const NAMES: [&str; 7] = ["Windows", "Go", "Maven", "Java", "Node", "Docker", "BuildKit"];
+    const NAMES: [&str; 9] =
+        ["Windows", "Go", "Maven", "Java", "Node", "Docker", "BuildKit", "Gemfile", "Pipfile"];
     let first = message.split([' ', ':', ',']).next().unwrap_or_default();
     let is_name =
         first.len() > 1 && first.chars().skip(1).any(|c| !c.is_ascii_lowercase()) || NAMES.contains(&first);
