@@ -63,6 +63,8 @@ pub struct Config {
     pub platforms: Vec<Platform>,
     pub build_args: Vec<(String, String)>,
     pub assume: Vec<Assumption>,
+    /// Paths of images that `dfopt verify` does not compare.
+    pub verify_ignore: Vec<String>,
 }
 
 /// What is wrong with a config: `file:line: message`.
@@ -103,8 +105,15 @@ struct Raw {
     build_args: Option<BTreeMap<String, String>>,
     assume: Option<Vec<String>>,
     extends: Option<OneOrMore>,
-    /// For `dfopt verify`; its keys are read there.
-    verify: Option<Value>,
+    verify: Option<RawVerify>,
+}
+
+/// What `dfopt verify` is told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVerify {
+    #[serde(default)]
+    ignore: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -224,7 +233,9 @@ impl Config {
                 Err(message) => return fail(&word, message),
             }
         }
-        let _ = raw.verify;
+        if let Some(verify) = raw.verify {
+            self.verify_ignore = verify.ignore;
+        }
         Ok(())
     }
 }
@@ -308,6 +319,7 @@ fn over(lower: Config, upper: Config) -> Config {
         platforms: if upper.platforms.is_empty() { lower.platforms } else { upper.platforms },
         build_args: [lower.build_args, upper.build_args].concat(),
         assume: [lower.assume, upper.assume].concat(),
+        verify_ignore: [lower.verify_ignore, upper.verify_ignore].concat(),
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn write(
     }
     if user.changes || !user.edits.is_empty() {
         effects.push(Effect::User { stage: stage.index });
+        effects.extend(made_by_workdir(input, stage).into_iter().map(|path| Effect::Owner { path }));
     }
     if target.entrypoint_changes {
         effects.push(Effect::Entrypoint { stage: stage.index });
@@ -74,6 +75,13 @@ pub(super) fn write(
     let message = format!("move the final stage from {} to {reference}", image.name);
     let rewrite = Rewrite { level: Level::Review, evidence, assumes: Vec::new(), effects, edits };
     Ok(Finding::rewrite(from.span, message, rewrite))
+}
+
+/// Folders that belong to whoever the user is: WORKDIR makes them for the USER in force (moby/buildkit 73ed6825c
+/// `frontend/dockerfile/dockerfile2llb/convert.go`, dispatchWorkdir).
+fn made_by_workdir(input: &Input, stage: &Stage) -> Vec<String> {
+    let folders = stage.body.clone().filter(|i| input.file.instructions[*i].keyword == Keyword::Workdir);
+    folders.filter_map(|i| input.facts.after(i).and_then(|s| s.cwd.clone())).collect()
 }
 
 /// A platform that FROM fixes, or that the build is for, must be one that the image has.

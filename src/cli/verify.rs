@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use ignore::gitignore::Gitignore;
+
 use super::{
     args::{self, Color, VerifyFormat},
     commands, exit, guard,
@@ -35,14 +37,14 @@ use crate::{
 /// When it could not be tried.
 pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> {
     let probe = args.probe.as_deref().map(Probe::read).transpose()?;
-    let wants = Wants {
+    let mut wants = Wants {
         measure: !args.no_measure,
         edit: args.edit.clone(),
         run: args.run || probe.is_some() || !args.args.is_empty(),
         probe,
         args: args.args.clone(),
         timeout: Duration::from_secs(args.timeout),
-        ignore: ignored_paths(&args.ignore_path).map_err(|e| format!("--ignore-path {e}"))?,
+        ignore: Gitignore::empty(),
     };
     child::heed_signals()?;
     let session = Session::new(&args.plan);
@@ -56,6 +58,8 @@ pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> 
     let mut unchanged = Vec::new();
     for input in &inputs {
         let settings = session.for_folder(&input.folder())?;
+        let globs = [settings.config.verify_ignore.as_slice(), &args.ignore_path].concat();
+        wants.ignore = ignored_paths(&globs).map_err(|e| format!("a path to ignore: {e}"))?;
         match one(args, input, &settings, &session, &wants)? {
             Some(found) => outcomes.extend(found),
             None => unchanged.push(input.shown.clone()),

@@ -169,6 +169,16 @@ impl<'a> Declared<'a> {
         {
             return Some(pass);
         }
+        // The folders above it that are made with it are the user's too.
+        let made = |path: &str| {
+            covers(&absolute, path)
+                && images.bases.is_none_or(|(_, new)| !new.tree.entries.contains_key(&absolute[1..]))
+        };
+        if d.aspect == Aspect::Owner
+            && let Some(pass) = self.by(|e| matches!(e, Effect::Owner { path } if made(path)))
+        {
+            return Some(pass);
+        }
         // A folder that is made for the user, with those above it.
         if d.aspect == Aspect::Presence
             && d.before == "not there"

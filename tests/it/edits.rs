@@ -240,9 +240,8 @@ fn copies_last(list: &mut [String]) {
             let user = next.contains(" USER ") || next.contains(" ENV ") && !reads;
             let root = next.ends_with(" WORKDIR [] / []") && path(&list[i]).starts_with('/');
             let folder = list[i].contains(" WORKDIR ") && next.contains(" ENV ") && !reads;
-            if any(&list[i]) && (user || root) || folder {
-                list.swap(i, i + 1);
-            } else if copy(&list[i]) && (users(&list[i + 1]) || apart(&list[i], &list[i + 1])) {
+            let owned = copy(&list[i]) && (users(next) || apart(&list[i], next));
+            if any(&list[i]) && (user || root) || folder || owned {
                 list.swap(i, i + 1);
             }
         }
