@@ -82,35 +82,41 @@ pub fn count(
     edited: Edited,
     is_manifest: &dyn Fn(&str) -> bool,
 ) -> usize {
-    dirty(file, graph, options, &|ins, at| graph.reads_context(at) && touches(ins, edited, is_manifest))
+    let reads = |at: usize| graph.reads_context(at);
+    // one file is edited: one of the folders that are copied, where there are any, and not one that has a COPY of its own
+    let has_folder = file
+        .instructions
+        .iter()
+        .enumerate()
+        .any(|(i, ins)| reads(i) && sources(ins).iter().any(|s| is_folder(s)));
+    let touched = |source: &str| match edited {
+        Edited::Source if has_folder => is_folder(source),
+        Edited::Source => !names_manifest(source, is_manifest),
+        Edited::Manifest => names_manifest(source, is_manifest) || is_folder(source),
+    };
+    dirty(file, graph, options, &|ins, at| reads(at) && sources(ins).iter().any(|s| touched(s)))
 }
 
-/// Whether a COPY or a mount of the context brings what was edited.
-fn touches(ins: &Instruction, edited: Edited, is_manifest: &dyn Fn(&str) -> bool) -> bool {
-    let mounted = ins.flags().iter().filter(|f| f.name == "mount").filter_map(|f| {
+/// What an instruction takes from the context, as it is written.
+fn sources(ins: &Instruction) -> Vec<String> {
+    if ins.keyword != Keyword::Run {
+        let n = ins.args().len().saturating_sub(1);
+        return ins.args()[..n].iter().map(|a| a.value.clone()).collect();
+    }
+    let mounts = ins.flags().iter().filter(|f| f.name == "mount").filter_map(|f| {
         let mount = crate::graph::Mount::read(f.value.as_deref().unwrap_or_default());
         (mount.kind == "bind" && mount.from.is_none()).then(|| mount.source.unwrap_or_else(|| ".".into()))
     });
-    let sources: Vec<String> = if ins.keyword == Keyword::Run {
-        mounted.collect()
-    } else {
-        let n = ins.args().len().saturating_sub(1);
-        ins.args()[..n].iter().map(|a| a.value.clone()).collect()
-    };
-    sources.iter().any(|source| {
-        let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let manifest = is_manifest(name.trim_end_matches('*'));
-        // a folder, and a name that is no manifest, may hold either
-        if manifest {
-            edited == Edited::Manifest
-        } else {
-            edited == Edited::Source || brings_manifests(source)
-        }
-    })
+    mounts.collect()
 }
 
-/// Whether a source may bring manifests along: a folder or a pattern.
-fn brings_manifests(source: &str) -> bool {
+fn names_manifest(source: &str, is_manifest: &dyn Fn(&str) -> bool) -> bool {
+    let name = source.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    is_manifest(name.trim_end_matches('*'))
+}
+
+/// Whether a source may be a folder or bring all of one, and so sources and manifests alike.
+fn is_folder(source: &str) -> bool {
     let name = source.rsplit('/').next().unwrap_or_default();
     source.ends_with('/') || matches!(name, "." | "" | "*") || !name.contains('.')
 }
@@ -206,6 +212,13 @@ mod tests {
             "FROM a AS b\nCOPY . .\nFROM c\nCOPY --from=b /x /x\n",
             (3, 2),
             (3, 2),
+        );
+        // a file with a COPY of its own is not the one that is edited
+        check(
+            "FROM a\nCOPY z.conf /etc/\nRUN x\nCOPY . .\nRUN y\n",
+            "FROM a\nCOPY z.conf /etc/\nRUN x\nCOPY package.json ./\nRUN y\nCOPY . .\n",
+            (2, 1),
+            (2, 3),
         );
         check("FROM a\nRUN x\nCOPY y.txt .\n", "FROM a\nRUN x\nCOPY y.txt .\n", (1, 1), (0, 0));
     }

@@ -129,6 +129,11 @@ fn one(
         None => (after(&plan, ignore), plan.steps.as_slice(), plan.rebuild),
     };
     let options: &Options = &ready.unit.options;
+    if matches!(options.builder, Builder::Podman | Builder::Kaniko) {
+        return Err(format!(
+            "{shown}: verify builds with Docker alone; leave --builder out, or give buildkit or classic"
+        ));
+    }
     let targets: Vec<Option<String>> = match options.targets.as_slice() {
         [] => vec![None],
         targets => targets.iter().cloned().map(Some).collect(),

@@ -255,7 +255,10 @@ impl Engine {
         // Attestations would be a second manifest, with the time of the build in it.
         command.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1");
         command.arg("build").arg("--tag").arg(tag).arg("--file").arg(dockerfile);
-        if !o.classic {
+        if o.classic {
+            // else a build that is broken off leaves the container of its step
+            command.arg("--force-rm");
+        } else {
             command.args(["--progress", "plain", "--load"]);
         }
         if !use_cache {

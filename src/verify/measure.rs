@@ -91,6 +91,10 @@ impl Copy {
         options: &Options,
     ) -> Option<String> {
         let copied = copied(context, dockerfile, options);
+        // as the cost model has it: a file of a folder that is copied, where there is any, and not one with a COPY of its own
+        let is_folder = |path: &String| self.files.iter().all(|(p, e)| p != path || e.kind == FileKind::Dir);
+        let has_folder = copied.iter().any(is_folder);
+        let is_alone = |path: &str| has_folder && copied.iter().any(|c| c == path);
         let is_text = |path: &str| {
             let mut head = Vec::new();
             let read =
@@ -109,7 +113,12 @@ impl Copy {
                 match which {
                     // A lock file may not be written by hand.
                     Which::Manifest => is_manifest && !is_lock(name),
-                    Which::Source => !is_manifest && !name.starts_with('.') && !name.contains("ockerfile"),
+                    Which::Source => {
+                        !is_manifest
+                            && !is_alone(path)
+                            && !name.starts_with('.')
+                            && !name.contains("ockerfile")
+                    }
                 }
             })
             .collect();

@@ -154,7 +154,7 @@ fn applications_keep_their_promise() {
 /// What is wrong with an application at a level.
 fn of_app(app: &App, dir: &Path, level: &str) -> Vec<String> {
     let mut args = network();
-    args.extend(["--level", level, "--output-format", "json", "--run"].map(str::to_owned));
+    args.extend(["--level", level, "--context", ".", "--output-format", "json", "--run"].map(str::to_owned));
     if level == "review" {
         args.push("--no-measure".into());
     }
@@ -227,8 +227,18 @@ fn prediction(measured: &Value) -> Vec<String> {
 
 /// Whether the pass refuses for that reason.
 fn refuses(dir: &Path, dockerfile: &str, pass: &str, reason: &str) -> Result<(), String> {
-    let args =
-        ["--level", "review", "--select", pass, "--show-refusals", "--output-format", "json", dockerfile];
+    let args = [
+        "--level",
+        "review",
+        "--context",
+        ".",
+        "--select",
+        pass,
+        "--show-refusals",
+        "--output-format",
+        "json",
+        dockerfile,
+    ];
     let out = Command::new(env!("CARGO_BIN_EXE_dfopt")).args(args).current_dir(dir).output().unwrap();
     let all: Value = serde_json::from_slice(&out.stdout).unwrap();
     let file = &all["files"][0];
