@@ -134,7 +134,7 @@ impl Knowledge {
     /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
     pub fn sources(&self) -> Vec<(&str, &str, &str)> {
         let images = self.images();
-        let entries = images.images.iter().map(|e| (&e.name, &e.source, &e.checked));
+        let entries = images.images.iter().map(|e| (&e.head.name, &e.head.source, &e.head.checked));
         let systems = images.systems.iter().map(|(n, s)| (n, &s.source, &s.checked));
         let mirrors = images.mirrors.iter().map(|m| (&m.prefix, &m.source, &m.checked));
         let managers = self.package_managers().iter().map(|(n, p)| (n, &p.source, &p.checked));

@@ -1,8 +1,8 @@
 //! Base images: from a reference to the facts of the system a stage starts from.
 
-use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use std::{cmp::Ordering, collections::BTreeMap, sync::OnceLock};
 
 /// The kind of system, as far as it decides how packages are installed and users are made. Ubuntu is `Debian` and
 /// Fedora, CentOS and their kin are `Rhel`; [`Image::system`] tells them apart.
@@ -131,7 +131,7 @@ pub(super) struct Images {
     when: Vec<When>,
     words: Vec<Word>,
     pub(super) systems: BTreeMap<String, System>,
-    pub(super) images: Vec<Entry>,
+    pub(super) images: Vec<Listed>,
     #[serde(skip)]
     index: BTreeMap<String, usize>,
 }
@@ -219,13 +219,54 @@ struct When {
     facts: Facts,
 }
 
+/// An entry whose facts are read when they are first asked for: a run names a handful of the images, and reading all of them was half of
+/// its time.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) head: Head,
+    /// None where the entry was read at once.
+    raw: Option<Box<RawValue>>,
+    entry: OnceLock<Entry>,
+}
+
+/// What finds an entry, and where it was read.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct Head {
     pub(super) name: String,
     #[serde(default)]
     pub(super) aliases: Vec<String>,
     pub(super) source: String,
     pub(super) checked: String,
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let head = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
+        Ok(Listed { head, raw: Some(raw), entry: OnceLock::new() })
+    }
+}
+
+impl From<Entry> for Listed {
+    fn from(entry: Entry) -> Self {
+        Listed { head: entry.head.clone(), raw: None, entry: OnceLock::from(entry) }
+    }
+}
+
+impl Listed {
+    fn entry(&self) -> &Entry {
+        self.entry.get_or_init(|| {
+            let raw = self.raw.as_ref().map_or("null", |r| r.get());
+            // Invariant: the tests read every entry of the built-in catalogue.
+            serde_json::from_str(raw).expect("the built-in catalogue is well formed")
+        })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Entry {
+    #[serde(flatten)]
+    head: Head,
     #[serde(default)]
     os: Option<String>,
     #[serde(default)]
@@ -268,8 +309,8 @@ impl Images {
     /// Builds the index by name and alias.
     pub(super) fn indexed(mut self) -> Images {
         self.index = BTreeMap::new();
-        for (i, entry) in self.images.iter().enumerate() {
-            for name in std::iter::once(&entry.name).chain(&entry.aliases) {
+        for (i, Listed { head, .. }) in self.images.iter().enumerate() {
+            for name in std::iter::once(&head.name).chain(&head.aliases) {
                 self.index.insert(name.clone(), i);
             }
         }
@@ -290,8 +331,8 @@ impl Images {
         out.mirrors.extend(mirrors);
         out.words.splice(0..0, words);
         for entry in images {
-            out.images.retain(|e| e.name != entry.name);
-            out.images.push(entry);
+            out.images.retain(|e| e.head.name != entry.head.name);
+            out.images.push(entry.into());
         }
         match out.unknown_systems().first() {
             Some(name) => Err(format!("no such system: {name}")),
@@ -301,7 +342,7 @@ impl Images {
 
     /// The systems that entries and words name but the catalogue does not have.
     pub(super) fn unknown_systems(&self) -> Vec<String> {
-        let entries = self.images.iter().flat_map(|e| {
+        let entries = self.images.iter().map(Listed::entry).flat_map(|e| {
             let frozen = e.frozen.values().filter_map(|v| v.split(' ').next());
             let when = e.when.iter().flat_map(|w| &w.os);
             e.os.iter()
@@ -332,7 +373,7 @@ impl Images {
     /// See [`super::Knowledge::image`].
     pub(super) fn lookup(&self, reference: &str) -> Option<Image> {
         let (name, tag) = split(reference);
-        let entry = &self.images[*self.index.get(self.canonical(name))?];
+        let entry = self.images[*self.index.get(self.canonical(name))?].entry();
         let words = self.system_of(entry, tag);
         let version = match tag {
             None => Version::Unknown,
@@ -387,7 +428,7 @@ impl Images {
     fn image(&self, entry: &Entry, tag: &Tag, os: Option<&str>, release: Option<String>) -> Image {
         let system = os.and_then(|os| self.systems.get(os));
         let mut image = Image {
-            name: entry.name.clone(),
+            name: entry.head.name.clone(),
             family: system.map_or(Family::Other, |s| s.family),
             system: os.map(str::to_owned),
             release,
@@ -413,8 +454,8 @@ impl Images {
             writes_known: Vec::new(),
             server: false,
             must_start_as_root: None,
-            source: entry.source.clone(),
-            checked: entry.checked.clone(),
+            source: entry.head.source.clone(),
+            checked: entry.head.checked.clone(),
         };
         if let Some(system) = system {
             image.add(&system.facts);
