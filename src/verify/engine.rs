@@ -295,10 +295,11 @@ impl Engine {
         let status =
             running.wait(&mut |line| said.push_str(line)).map_err(|e| Failure::of("docker export", &e))?;
         self.remove(&container);
+        // An archive that is not understood is left unread, and then the export fails too.
+        let tree = tree.map_err(|e| Failure::of("the engine's archive cannot be read", &e))?;
         if !status.success() {
             return Err(self.failed("docker export", &said));
         }
-        let tree = tree.map_err(|e| Failure::of("the engine's archive cannot be read", &e))?;
         Ok(Image { tree, config })
     }
 

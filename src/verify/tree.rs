@@ -91,7 +91,8 @@ impl Tree {
         let mut tree = Tree::default();
         let mut links: Vec<(Box<str>, Box<str>)> = Vec::new();
         let mut buffer = vec![0; 1 << 16];
-        for entry in tar::Archive::new(archive).entries()? {
+        let mut archive = tar::Archive::new(archive);
+        for entry in archive.entries()? {
             let mut entry = entry?;
             let path = clean(&entry.path_bytes());
             if path.is_empty() || &*path == MARK {
@@ -144,6 +145,8 @@ impl Tree {
             tree.entries.insert(path, found);
         }
         tree.link(links)?;
+        // The engine pads the archive behind its end, and fails if nobody takes that.
+        io::copy(&mut archive.into_inner(), &mut io::sink())?;
         Ok(tree)
     }
 
@@ -255,4 +258,54 @@ fn clean(path: &[u8]) -> Box<str> {
     let text = String::from_utf8_lossy(path);
     let text = text.trim_start_matches("./").trim_matches('/');
     if text == "." { "".into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut add = |path: &str, kind, text: &str, link: Option<&str>| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(0o640);
+            header.set_uid(7);
+            header.set_gid(0);
+            header.set_size(text.len() as u64);
+            match link {
+                Some(link) => builder.append_link(&mut header, path, link).unwrap(),
+                None => builder.append_data(&mut header, path, text.as_bytes()).unwrap(),
+            }
+        };
+        add(".dockerenv", tar::EntryType::Regular, "", None);
+        add("srv/", tar::EntryType::Directory, "", None);
+        add("srv/b", tar::EntryType::Regular, "one", None);
+        add("srv/a", tar::EntryType::Link, "", Some("srv/b"));
+        add("run", tar::EntryType::Symlink, "", Some("/srv"));
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn reads_an_archive_and_what_pads_it() {
+        struct Counted<'a>(&'a [u8], &'a std::cell::Cell<usize>);
+        impl Read for Counted<'_> {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                let n = self.0.read(out)?;
+                self.1.set(self.1.get() + n);
+                Ok(n)
+            }
+        }
+        let mut bytes = archive();
+        bytes.resize(bytes.len() + 9000, 0);
+        let taken = std::cell::Cell::new(0);
+        let tree = Tree::read(Counted(&bytes, &taken)).unwrap();
+        assert_eq!(taken.get(), bytes.len());
+        let paths: Vec<&str> = tree.entries.keys().map(|p| &**p).collect();
+        assert_eq!(paths, ["run", "srv", "srv/a", "srv/b"]);
+        let (a, b) = (&tree.entries["srv/a"], &tree.entries["srv/b"]);
+        assert_eq!((a, a.linked.as_deref(), a.uid, a.mode), (b, Some("srv/a"), 7, 0o640));
+        assert_eq!(tree.find("run/a"), Some(a));
+        assert!(Tree::read(&bytes[..600]).is_err());
+    }
 }
