@@ -24,16 +24,26 @@ mod tests;
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use crate::context::{Carry, Context};
+use crate::knowledge::{self, table::Table};
 use crate::pass::{Assumption, Level, Reason, Refusal};
 use scan::Scan;
 
-/// The catalogue: tools by name.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Ecosystems(BTreeMap<String, Tool>);
+/// The catalogue.
+#[derive(Clone, Debug)]
+pub struct Ecosystems {
+    tools: Table<Tool>,
+    /// The names of the tools' files.
+    files: OnceLock<Vec<Left>>,
+}
+
+/// What the build leaves of a tool beside its entry.
+#[derive(Clone, Debug, Deserialize)]
+struct Left {
+    files: Option<Files>,
+}
 
 /// One tool of the catalogue. The fields are explained at the head of `knowledge/ecosystems.yaml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -345,44 +355,39 @@ pub struct Overlay {
 
 impl Ecosystems {
     /// The catalogue that the program carries.
-    ///
-    /// # Panics
-    /// Never in a built program: a test reads it.
     pub fn builtin() -> &'static Ecosystems {
-        static BUILTIN: LazyLock<Ecosystems> = LazyLock::new(|| {
-            let text = include_str!(concat!(env!("OUT_DIR"), "/ecosystems.json"));
-            serde_json::from_str(text).expect("the catalogue is checked by a test")
+        static BUILTIN: LazyLock<Ecosystems> = LazyLock::new(|| Ecosystems {
+            tools: knowledge::entries!("ecosystems", ""),
+            files: OnceLock::new(),
         });
         &BUILTIN
-    }
-
-    /// A catalogue from the value of the key `ecosystems`.
-    ///
-    /// # Errors
-    /// The first field that is unknown, missing or of another type.
-    pub fn from_value(value: &serde_json::Value) -> Result<Ecosystems, String> {
-        Ecosystems::deserialize(value).map_err(|e| e.to_string())
     }
 
     /// The tool of that name.
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&Tool> {
-        self.0.get(name)
+        self.tools.get(name)
     }
 
     /// All tools, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tool)> {
-        self.0.iter().map(|(name, tool)| (name.as_str(), tool))
+        self.tools.iter()
     }
 
     /// Whether a file of that name is a manifest, a lock file or configuration of one of the tools.
+    ///
+    /// # Panics
+    /// Never in a built program: a test reads the catalogue.
     #[must_use]
     pub fn is_manifest(&self, name: &str) -> bool {
+        let left = include_str!(concat!(env!("OUT_DIR"), "/ecosystems.json"));
+        let read = || serde_json::from_str(left).expect("the catalogue is checked by a test");
         let is = |pattern: &String| {
             let pattern = pattern.rsplit('/').next().unwrap_or(pattern);
             crate::context::go_match(pattern, name).unwrap_or(false)
         };
-        self.0.values().any(|t| t.files.manifest.iter().chain(&t.files.lock).chain(&t.files.config).any(is))
+        let all = self.files.get_or_init(read).iter().filter_map(|l| l.files.as_ref());
+        all.flat_map(|f| f.manifest.iter().chain(&f.lock).chain(&f.config)).any(is)
     }
 }
 

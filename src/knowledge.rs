@@ -6,6 +6,7 @@
 pub mod commands;
 pub mod images;
 pub mod signals;
+pub mod table;
 pub mod tables;
 
 use serde::Deserialize;
@@ -28,6 +29,16 @@ macro_rules! builtin {
         parse::<$shape>(include_str!(concat!(env!("OUT_DIR"), "/", $name, ".json")))
     };
 }
+
+/// The entries below a key of a catalogue that the program carries; the build script says which are taken apart.
+macro_rules! entries {
+    ($name:literal, $key:literal) => {{
+        use $crate::knowledge::table::{Carried, Table};
+        static CARRIED: Carried = include!(concat!(env!("OUT_DIR"), "/", $name, "-", $key, ".rs"));
+        Table::from(&CARRIED)
+    }};
+}
+pub(crate) use entries;
 
 /// All catalogues, those of the program or with a user's laid over them.
 #[derive(Clone, Debug, Default)]
@@ -134,14 +145,14 @@ impl Knowledge {
     /// Where every entry was read: its name, its source and the day it was checked (`2026-11-23`).
     pub fn sources(&self) -> Vec<(&str, &str, &str)> {
         let images = self.images();
-        let entries = images.images.iter().map(|e| (&e.head.name, &e.head.source, &e.head.checked));
+        let entries = images.images.iter().map(|(n, e)| (n, &e.source, &e.checked));
         let systems = images.systems.iter().map(|(n, s)| (n, &s.source, &s.checked));
-        let mirrors = images.mirrors.iter().map(|m| (&m.prefix, &m.source, &m.checked));
-        let managers = self.package_managers().iter().map(|(n, p)| (n, &p.source, &p.checked));
+        let mirrors = images.mirrors.iter().map(|m| (m.prefix.as_str(), &m.source, &m.checked));
+        let managers = self.package_managers().iter().map(|(n, p)| (n.as_str(), &p.source, &p.checked));
         let distroless = self.distroless();
         let named = entries.chain(systems).chain(mirrors).chain(managers);
-        let named = named.chain([(&distroless.registry, &distroless.source, &distroless.checked)]);
-        let mut out: Vec<_> = named.map(|(n, s, c)| (n.as_str(), s.as_str(), c.as_str())).collect();
+        let named = named.chain([(distroless.registry.as_str(), &distroless.source, &distroless.checked)]);
+        let mut out: Vec<_> = named.map(|(n, s, c)| (n, s.as_str(), c.as_str())).collect();
         let (commands, users) = (self.commands(), self.users());
         out.push(("commands", &commands.source, &commands.checked));
         out.push(("users", &users.source, &users.checked));
@@ -154,11 +165,19 @@ impl Knowledge {
     }
 
     fn images(&self) -> &Images {
-        self.images.get_or_init(|| builtin!("images", Images).indexed())
+        self.images.get_or_init(|| {
+            let mut out = builtin!("images", Images);
+            (out.images, out.systems) = (entries!("images", "images"), entries!("images", "systems"));
+            out
+        })
     }
 
     fn commands(&self) -> &commands::Commands {
-        self.commands.get_or_init(|| builtin!("commands", commands::Commands))
+        self.commands.get_or_init(|| {
+            let mut out = builtin!("commands", commands::Commands);
+            out.commands = entries!("commands", "commands");
+            out
+        })
     }
 
     /// All package managers, by name.

@@ -11,7 +11,7 @@ impl Ecosystems {
     #[must_use]
     pub fn recognize(&self, argv: &[String]) -> Recognized {
         let mut refused = Recognized::None;
-        for (name, tool) in self.iter() {
+        for (name, tool) in self.of_program(argv) {
             match tool.words_after_program(argv).map(|rest| tool.recognize(name, argv, rest)) {
                 Some(install @ Recognized::Install(_)) => return install,
                 Some(refusal @ Recognized::Refused(_)) if refused == Recognized::None => refused = refusal,
@@ -37,7 +37,7 @@ impl Ecosystems {
             };
             tool.commands.iter().any(begins).then_some(())
         };
-        self.iter().find(|(_, tool)| installs(tool).is_some()).map(|(name, _)| name)
+        self.of_program(words).find(|(_, tool)| installs(tool).is_some()).map(|(name, _)| name)
     }
 
     /// The words of a command some of which are not known (value, text), if it is a build that stays where it is while another
@@ -45,7 +45,7 @@ impl Ecosystems {
     #[must_use]
     pub fn guess_words(&self, words: &[(Option<String>, String)]) -> Option<Vec<String>> {
         let start: Vec<String> = words.iter().map_while(|(value, _)| value.clone()).collect();
-        let tool = self.0.values().find_map(|tool| {
+        let tool = self.of_program(&start).find_map(|(_, tool)| {
             let rest = tool.words_after_program(&start)?;
             let early = |key: &str| tool.commands[key].early.is_some();
             let begins = |key: &&String| rest.join(" ").starts_with(key.as_str()) && early(key);
@@ -87,8 +87,22 @@ impl Ecosystems {
         words.clone().all(plain)
             && !words.clone().any(|w| matches!(w.as_str(), "." | "-e" | "-r" | "-c" | "-f"))
             && self.recognize(argv) == Recognized::None
-            && self.0.values().any(by_name)
+            && self.of_program(argv).any(|(_, tool)| by_name(tool))
     }
+
+    /// The tools that the command line may be of, by the name of its program.
+    fn of_program<'t>(&'t self, argv: &[String]) -> impl Iterator<Item = (&'t str, &'t Tool)> + use<'t> {
+        let program = argv.first().map_or("", String::as_str);
+        let name = program.rsplit('/').next().unwrap_or_default();
+        // `python -m pip`
+        let module = argv.get(2).filter(|_| bare(name) == "python").map_or("", String::as_str);
+        self.tools.with_alias(&[program, name, bare(name), module])
+    }
+}
+
+/// A program's name without the version behind it: `pip` of `pip3.11`.
+fn bare(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.')
 }
 
 impl Tool {
@@ -96,9 +110,8 @@ impl Tool {
     fn words_after_program<'a>(&self, argv: &'a [String]) -> Option<&'a [String]> {
         let (program, rest) = argv.split_first()?;
         let name = program.rsplit('/').next()?;
-        let bare = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').to_string();
         let known = |name: &str| self.programs.iter().any(|p| p == name);
-        if known(program) || known(name) || (self.versioned && known(&bare(name))) {
+        if known(program) || known(name) || (self.versioned && known(bare(name))) {
             return Some(rest);
         }
         let module = self.python_module.as_deref()?;

@@ -1,5 +1,6 @@
 //! Commands: from the words of a simple command to its class and the paths it reads, writes and deletes.
 
+use super::table::Table;
 use super::tables::PackageManager;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,7 +56,8 @@ pub struct CommandFacts {
 pub(super) struct Commands {
     pub(super) source: String,
     pub(super) checked: String,
-    commands: BTreeMap<String, Command>,
+    #[serde(skip)]
+    pub(super) commands: Table<Command>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -123,7 +125,7 @@ struct Line<'a> {
 impl Commands {
     pub(super) fn with(&self, commands: BTreeMap<String, Command>) -> Commands {
         let mut out = self.clone();
-        out.commands.extend(commands);
+        commands.into_iter().for_each(|(name, command)| out.commands.insert(name, &[], command));
         out
     }
 

@@ -1,8 +1,8 @@
 //! Base images: from a reference to the facts of the system a stage starts from.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
-use std::{cmp::Ordering, collections::BTreeMap, sync::OnceLock};
+use super::table::Table;
+use serde::{Deserialize, Serialize};
+use std::{cmp::Ordering, collections::BTreeMap};
 
 /// The kind of system, as far as it decides how packages are installed and users are made. Ubuntu is `Debian` and
 /// Fedora, CentOS and their kin are `Rhel`; [`Image::system`] tells them apart.
@@ -130,10 +130,10 @@ pub(super) struct Images {
     pub(super) mirrors: Vec<Mirror>,
     when: Vec<When>,
     words: Vec<Word>,
-    pub(super) systems: BTreeMap<String, System>,
-    pub(super) images: Vec<Listed>,
     #[serde(skip)]
-    index: BTreeMap<String, usize>,
+    pub(super) systems: Table<System>,
+    #[serde(skip)]
+    pub(super) images: Table<Entry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -219,54 +219,13 @@ struct When {
     facts: Facts,
 }
 
-/// An entry whose facts are read when they are first asked for: a run names a handful of the images, and reading all of them was half of
-/// its time.
-#[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub(super) head: Head,
-    /// None where the entry was read at once.
-    raw: Option<Box<RawValue>>,
-    entry: OnceLock<Entry>,
-}
-
-/// What finds an entry, and where it was read.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Head {
+pub(super) struct Entry {
     pub(super) name: String,
     #[serde(default)]
     pub(super) aliases: Vec<String>,
     pub(super) source: String,
     pub(super) checked: String,
-}
-
-impl<'de> Deserialize<'de> for Listed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let head = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
-        Ok(Listed { head, raw: Some(raw), entry: OnceLock::new() })
-    }
-}
-
-impl From<Entry> for Listed {
-    fn from(entry: Entry) -> Self {
-        Listed { head: entry.head.clone(), raw: None, entry: OnceLock::from(entry) }
-    }
-}
-
-impl Listed {
-    fn entry(&self) -> &Entry {
-        self.entry.get_or_init(|| {
-            let raw = self.raw.as_ref().map_or("null", |r| r.get());
-            // Invariant: the tests read every entry of the built-in catalogue.
-            serde_json::from_str(raw).expect("the built-in catalogue is well formed")
-        })
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Entry {
-    #[serde(flatten)]
-    head: Head,
     #[serde(default)]
     os: Option<String>,
     #[serde(default)]
@@ -306,17 +265,6 @@ enum Version<'a> {
 }
 
 impl Images {
-    /// Builds the index by name and alias.
-    pub(super) fn indexed(mut self) -> Images {
-        self.index = BTreeMap::new();
-        for (i, Listed { head, .. }) in self.images.iter().enumerate() {
-            for name in std::iter::once(&head.name).chain(&head.aliases) {
-                self.index.insert(name.clone(), i);
-            }
-        }
-        self
-    }
-
     /// The catalogue with entries, mirrors, words and systems of another before its own; the error names a system that
     /// does not exist.
     pub(super) fn with(
@@ -327,22 +275,22 @@ impl Images {
         systems: BTreeMap<String, System>,
     ) -> Result<Images, String> {
         let mut out = self.clone();
-        out.systems.extend(systems);
+        systems.into_iter().for_each(|(name, system)| out.systems.insert(name, &[], system));
         out.mirrors.extend(mirrors);
         out.words.splice(0..0, words);
         for entry in images {
-            out.images.retain(|e| e.head.name != entry.head.name);
-            out.images.push(entry.into());
+            let (name, aliases) = (entry.name.clone(), entry.aliases.clone());
+            out.images.insert(name, &aliases, entry);
         }
         match out.unknown_systems().first() {
             Some(name) => Err(format!("no such system: {name}")),
-            None => Ok(out.indexed()),
+            None => Ok(out),
         }
     }
 
     /// The systems that entries and words name but the catalogue does not have.
     pub(super) fn unknown_systems(&self) -> Vec<String> {
-        let entries = self.images.iter().map(Listed::entry).flat_map(|e| {
+        let entries = self.images.iter().flat_map(|(_, e)| {
             let frozen = e.frozen.values().filter_map(|v| v.split(' ').next());
             let when = e.when.iter().flat_map(|w| &w.os);
             e.os.iter()
@@ -353,13 +301,13 @@ impl Images {
                 .chain(frozen)
         });
         let words = self.words.iter().map(|w| w.os.as_str());
-        entries.chain(words).filter(|n| !self.systems.contains_key(*n)).map(str::to_owned).collect()
+        entries.chain(words).filter(|n| !self.systems.contains(n)).map(str::to_owned).collect()
     }
 
     /// A repository's name without the hosts and prefixes of mirrors of Docker Hub.
     pub(super) fn canonical<'a>(&self, name: &'a str) -> &'a str {
         let mut name = name;
-        while !self.index.contains_key(name) {
+        while !self.images.contains(name) {
             let longest =
                 self.mirrors.iter().filter(|m| name.starts_with(&m.prefix)).max_by_key(|m| m.prefix.len());
             match longest {
@@ -373,7 +321,7 @@ impl Images {
     /// See [`super::Knowledge::image`].
     pub(super) fn lookup(&self, reference: &str) -> Option<Image> {
         let (name, tag) = split(reference);
-        let entry = self.images[*self.index.get(self.canonical(name))?].entry();
+        let entry = self.images.get(self.canonical(name))?;
         let words = self.system_of(entry, tag);
         let version = match tag {
             None => Version::Unknown,
@@ -428,7 +376,7 @@ impl Images {
     fn image(&self, entry: &Entry, tag: &Tag, os: Option<&str>, release: Option<String>) -> Image {
         let system = os.and_then(|os| self.systems.get(os));
         let mut image = Image {
-            name: entry.head.name.clone(),
+            name: entry.name.clone(),
             family: system.map_or(Family::Other, |s| s.family),
             system: os.map(str::to_owned),
             release,
@@ -454,8 +402,8 @@ impl Images {
             writes_known: Vec::new(),
             server: false,
             must_start_as_root: None,
-            source: entry.head.source.clone(),
-            checked: entry.head.checked.clone(),
+            source: entry.source.clone(),
+            checked: entry.checked.clone(),
         };
         if let Some(system) = system {
             image.add(&system.facts);

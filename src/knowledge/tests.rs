@@ -256,16 +256,13 @@ fn every_entry_is_sourced_and_in_order() {
     let k = Knowledge::builtin();
     let images = k.images();
     assert_eq!(images.unknown_systems(), Vec::<String>::new());
-    assert!(
-        images.images.is_sorted_by_key(|e| e.head.name.as_str())
-            && images.mirrors.is_sorted_by_key(|m| m.prefix.as_str())
-    );
+    assert!(images.mirrors.is_sorted_by_key(|m| m.prefix.as_str()));
     let d = k.distroless();
     for (name, source, checked) in k.sources() {
         assert!(!source.is_empty() && checked.len() == 10 && checked.starts_with("202"), "{name}");
     }
     let names: Vec<&String> =
-        images.images.iter().flat_map(|e| std::iter::once(&e.head.name).chain(&e.head.aliases)).collect();
+        images.images.iter().flat_map(|(_, e)| std::iter::once(&e.name).chain(&e.aliases)).collect();
     let unique: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(names.len(), unique.len());
     assert_eq!(d.for_language("node", "22.3").map(|(n, _)| n), Some("nodejs22"));
