@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     io::Read,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -246,19 +246,30 @@ pub(super) fn walker(root: &Path, excluded: Gitignore) -> WalkBuilder {
     // asked for once: it would be a system call for each entry
     let cwd = absolute(Path::new("."));
     let mut builder = WalkBuilder::new(root);
-    builder.hidden(false).require_git(false).follow_links(false).sort_by_file_name(Ord::cmp).filter_entry(
-        move |entry| {
-            let name = entry.file_name();
-            let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
-            if entry.depth() == 0 {
-                return true;
-            }
-            let of_versions = name == ".git" || name == ".hg" || name == ".svn";
-            let is_excluded = || excluded.matched(normal(&cwd.join(entry.path())), is_dir).is_ignore();
-            !of_versions && (excluded.is_empty() || !is_excluded())
-        },
-    );
+    builder.hidden(false).require_git(false).git_global(has_global_ignore()).follow_links(false);
+    builder.sort_by_file_name(Ord::cmp).filter_entry(move |entry| {
+        let name = entry.file_name();
+        let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
+        if entry.depth() == 0 {
+            return true;
+        }
+        let of_versions = name == ".git" || name == ".hg" || name == ".svn";
+        let is_excluded = || excluded.matched(normal(&cwd.join(entry.path())), is_dir).is_ignore();
+        !of_versions && (excluded.is_empty() || !is_excluded())
+    });
     builder
+}
+
+/// Whether git's configuration of the user names an ignore file, or has one where git looks for it. Where there is none, the
+/// walk need not compile the expression that finds its name, which took longer than a small walk itself.
+fn has_global_ignore() -> bool {
+    let home = env::home_dir().unwrap_or_default();
+    let config = env::var_os("XDG_CONFIG_HOME").filter(|x| !x.is_empty());
+    let config = config.map_or_else(|| home.join(".config"), PathBuf::from).join("git");
+    let names_one = |path: PathBuf| {
+        fs::read_to_string(path).is_ok_and(|text| text.to_ascii_lowercase().contains("excludesfile"))
+    };
+    names_one(home.join(".gitconfig")) || names_one(config.join("config")) || config.join("ignore").exists()
 }
 
 /// Shows each entry of a walk in the work tree `tree` to `see`, in no order, until it says no. The walk for several threads
