@@ -323,11 +323,8 @@ pub(super) fn files_of(input: &Input, at: usize) -> Option<Vec<(String, FileKind
             // a heredoc
             (FileKind::File, _) => out.push((path, kind, 0o644)),
             (FileKind::Dir, Some(context)) => {
-                let walk = context.walk(&path, FILES);
-                if !walk.complete {
-                    return None;
-                }
-                out.extend(walk.paths.into_iter().map(|(p, e)| (p, e.kind, e.mode)));
+                let below = context.walk(&path, FILES)?;
+                out.extend(below.into_iter().map(|(p, e)| (p, e.kind, e.mode)));
             }
             _ => return None,
         }

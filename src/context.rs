@@ -6,7 +6,10 @@ mod regex;
 pub use ignore::{BadPattern, IgnoreFile, Pattern, go_match};
 
 use ignore::{Verdict, clean, normal};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::iter;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Longest file that is read, in bytes.
@@ -14,6 +17,9 @@ pub const MAX_FILE: usize = 1024 * 1024;
 
 /// Most text that one context reads in a run, in bytes.
 pub const MAX_TEXT: usize = 16 * 1024 * 1024;
+
+/// From how many folders in a folder on they are worth several threads.
+const MANY_FOLDERS: usize = 8;
 
 /// Where a context comes from: a folder of the disk, or memory. Paths are relative to the context, with `/`; "" is
 /// the root.
@@ -81,15 +87,6 @@ pub struct Context {
 struct Cache {
     texts: BTreeMap<String, Option<Arc<[u8]>>>,
     used: usize,
-}
-
-/// What a bounded walk found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Walk {
-    /// Sorted by path, part by part: a folder comes before what is in it.
-    pub paths: Vec<(String, Entry)>,
-    /// Whether that is all; otherwise the limit was met.
-    pub complete: bool,
 }
 
 /// Whether a `COPY .` can bring something at or below a path.
@@ -275,18 +272,12 @@ impl Context {
         entries.into_iter().map(|(path, entry, _)| (path[start..].to_string(), entry)).collect()
     }
 
-    /// What the context carries below `dir`, at most `limit` entries. Symlinks are not followed.
+    /// What the context carries below `dir`, part by part: a folder comes before what is in it. None if these are more than
+    /// `limit` entries. Symlinks are not followed.
     #[must_use]
-    pub fn walk(&self, dir: &str, limit: usize) -> Walk {
-        let mut walk = Walk { complete: true, ..Walk::default() };
-        self.visit(dir, &mut |path, entry| {
-            walk.complete = walk.paths.len() < limit;
-            if walk.complete {
-                walk.paths.push((path.to_string(), entry));
-            }
-            if walk.complete { Next::Enter } else { Next::Stop }
-        });
-        walk
+    pub fn walk(&self, dir: &str, limit: usize) -> Option<Vec<(String, Entry)>> {
+        let dir = normal(dir);
+        self.all_below(&dir, &self.ignore.walk(&dir), &AtomicUsize::new(limit))
     }
 
     /// The entries that a source of a COPY names, in the order of the copy: one for a path without wildcards, if it
@@ -308,13 +299,13 @@ impl Context {
         // A class such as `[^a]` matches a slash too, so a pattern with one is asked of the whole path at any depth;
         // otherwise no path deeper than the pattern can match.
         let depth = if wildcards.contains('[') { usize::MAX } else { parts.len() - wild };
-        self.visit(&dir, &mut |path, _| {
+        self.visit(&dir, &mut |path| {
             let path_in = &path[skip..];
             if go_match(&wildcards, path_in) == Ok(true) {
                 found.push(path.to_string());
-                return Next::Pass;
+                return false;
             }
-            if path_in.split('/').count() < depth { Next::Enter } else { Next::Pass }
+            path_in.split('/').count() < depth
         });
         Some(found)
     }
@@ -376,16 +367,34 @@ impl Context {
         judged.collect()
     }
 
-    // Shows each entry below `dir` to `see`, a folder before what is in it.
-    fn visit(&self, dir: &str, see: &mut dyn FnMut(&str, Entry) -> Next) {
+    // As `walk`; `left` is how many more there may be.
+    fn all_below(&self, dir: &str, verdict: &Verdict, left: &AtomicUsize) -> Option<Vec<(String, Entry)>> {
+        let mut entries = self.carried(dir, verdict);
+        let count = |left: usize| left.checked_sub(entries.len());
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        let enter = |(path, entry, verdict): &(String, Entry, Verdict)| match entry.kind {
+            FileKind::Dir => self.all_below(path, verdict, left),
+            _ => Some(Vec::new()),
+        };
+        let folders = entries.iter().filter(|e| e.1.kind == FileKind::Dir).count();
+        // Where several files are planned at a time, all cores are busy.
+        let below: Option<Vec<_>> = match folders < MANY_FOLDERS || rayon::current_thread_index().is_some() {
+            true => entries.iter().map(enter).collect(),
+            false => entries.par_iter().map(enter).collect(),
+        };
+        let joined = entries.into_iter().zip(below?);
+        Some(joined.flat_map(|((path, entry, _), below)| iter::once((path, entry)).chain(below)).collect())
+    }
+
+    // Shows each path below `dir` to `see`, a folder before what is in it, which is shown too if it says so.
+    fn visit(&self, dir: &str, see: &mut dyn FnMut(&str) -> bool) {
         let dir = normal(dir);
         let verdict = self.ignore.walk(&dir);
         let mut todo = self.paths_under(&dir, &verdict);
         while let Some((path, entry, verdict)) = todo.pop() {
-            match see(&path, entry) {
-                Next::Stop => return,
-                Next::Enter if entry.kind == FileKind::Dir => todo.extend(self.paths_under(&path, &verdict)),
-                Next::Enter | Next::Pass => {}
+            if see(&path) && entry.kind == FileKind::Dir {
+                todo.extend(self.paths_under(&path, &verdict));
             }
         }
     }
@@ -438,13 +447,6 @@ impl Source for Memory {
         }
         names.into_iter().collect()
     }
-}
-
-// What `visit` does next.
-enum Next {
-    Enter,
-    Pass,
-    Stop,
 }
 
 const FOLDER: Stat = Stat { kind: FileKind::Dir, mode: 0o755, size: 0, tracked: None };

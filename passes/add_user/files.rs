@@ -159,14 +159,13 @@ pub(super) fn program(input: &Input, stage: usize) -> Result<Program, Refusal> {
                 let text = input.facts.before(at).and_then(|s| s.expand(&source.value, input.file.escape));
                 let Some(text) = text.filter(|t| !t.text.contains("://")) else { continue };
                 for path in context.select(&text.text).unwrap_or_default() {
-                    let walk = context.walk(&path, MAX_ENTRIES);
-                    if !walk.complete {
+                    let Some(below) = context.walk(&path, MAX_ENTRIES) else {
                         return Err(unproved(format!(
                             "the build context has more than {MAX_ENTRIES} files, which are not all read"
                         )));
-                    }
+                    };
                     let own = context.entry(&path).map(|e| (path.clone(), e));
-                    for (file, entry) in own.into_iter().chain(walk.paths) {
+                    for (file, entry) in own.into_iter().chain(below) {
                         if ships {
                             is_readable(&file, entry.kind, entry.mode)?;
                         }
@@ -239,6 +238,7 @@ fn read(input: &Input, stage: usize, path: &str, out: &mut Program) -> Result<()
     out.files += 1;
     let signals = input.knowledge.signals();
     let around = [&String::from_utf8_lossy(input.file.text()), text.as_str()].concat();
+    let possible = signals.possible(Place::Source, &text, path, &around);
     for (number, line) in text.lines().enumerate().filter(|(_, l)| l.len() <= MAX_LINE) {
         let line = line.trim();
         if ["//", "#", "*", "/*", "--"].iter().any(|c| line.starts_with(c)) {
@@ -258,7 +258,7 @@ fn read(input: &Input, stage: usize, path: &str, out: &mut Program) -> Result<()
                 return Err(super::low_port(port, &place()));
             }
         }
-        let Some(signal) = signals.find(Place::Source, line, path, &around) else { continue };
+        let Some(signal) = possible.iter().find(|s| s.is_in(line)) else { continue };
         match signal.need {
             Need::Write => {
                 let target = path_in(line).filter(|p| !covers("/tmp", p) && !covers("/dev", p));

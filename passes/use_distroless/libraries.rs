@@ -207,7 +207,7 @@ fn modules(
     }
     let extension = |p: &str| p.rsplit_once('.').map_or("", |(_, x)| x).to_owned();
     let cpp = |p: &str| dynamic.cpp_sources.contains(&extension(p));
-    foreign |= context.walk("", ENTRIES).paths.iter().any(|(p, _)| cpp(p));
+    foreign |= context.walk("", ENTRIES).is_none_or(|all| all.iter().any(|(p, _)| cpp(p)));
     Ok(match (&dynamic.module_mark, foreign) {
         (Some(_), _) => (Needs::Cpp, format!("and {} names no module that links to more", dynamic.lock)),
         (None, true) => (Needs::Cpp, "and its modules may hold code in C or C++".to_owned()),
@@ -217,10 +217,8 @@ fn modules(
 
 /// The files of that name in the context; None: there are too many entries.
 fn named(context: &Context, name: &str) -> Option<Vec<String>> {
-    let walk = context.walk("", ENTRIES);
-    walk.complete.then(|| {
-        walk.paths.into_iter().map(|(p, _)| p).filter(|p| p.rsplit('/').next() == Some(name)).collect()
-    })
+    let all = context.walk("", ENTRIES)?;
+    Some(all.into_iter().map(|(p, _)| p).filter(|p| p.rsplit('/').next() == Some(name)).collect())
 }
 
 /// A file of the context that configures the linker.

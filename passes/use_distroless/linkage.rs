@@ -510,7 +510,9 @@ impl Told {
 
 /// A file of the build context with an extension of `extensions` that has one of `texts`: the sources of a program that starts others.
 pub(super) fn starts_programs(context: &Context, extensions: &[String], texts: &[String]) -> Option<String> {
-    let walk = context.walk("", FILES);
+    let Some(all) = context.walk("", FILES) else {
+        return Some(format!("the build context, with more than {FILES} files,"));
+    };
     let is_source = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or(path);
         let test = name.contains("_test.") || name.contains(".test.") || name.contains(".spec.");
@@ -519,8 +521,7 @@ pub(super) fn starts_programs(context: &Context, extensions: &[String], texts: &
             .any(|p| matches!(p, "vendor" | "node_modules" | "testdata" | "test" | "tests" | "target"));
         !test && !foreign && name.rsplit_once('.').is_some_and(|(_, x)| extensions.iter().any(|e| e == x))
     };
-    walk.paths
-        .iter()
+    all.iter()
         .map(|(p, _)| p)
         .filter(|p| is_source(p))
         .find(|p| {

@@ -160,13 +160,12 @@ pub(super) fn expand(scan: &Scan<'_>, patterns: &[String]) -> Result<BTreeSet<St
         wanted.push((negated, parts(&text).unwrap_or_default()));
     }
     let start = scan.dir.clone();
-    let walk = scan.context.walk(&start, WALK);
-    if !walk.complete {
+    let Some(all) = scan.context.walk(&start, WALK) else {
         let message = "the build context is too large to find all workspaces in";
         return Err(Refusal::new(Reason::ContextMissing, message, "leave out what is not needed"));
-    }
+    };
     let mut out = BTreeSet::new();
-    for (path, entry) in &walk.paths {
+    for (path, entry) in &all {
         let Some(dir) = path.strip_suffix("/package.json") else { continue };
         let dir_parts = parts(dir).unwrap_or_default();
         if entry.kind == FileKind::Dir || dir_parts.iter().any(|p| p == "node_modules") || dir == start {
@@ -357,8 +356,13 @@ fn read_prisma(scan: &mut Scan<'_>, dir: &str, package: &Value) -> Result<(), Re
     match scan.context.entry(&place).map(|e| e.kind) {
         Some(FileKind::Dir) => {
             scan.add(&place)?;
-            let walk = scan.context.walk(&place, WALK);
-            texts.extend(walk.paths.into_iter().map(|(p, _)| p).filter(|p| p.ends_with(".prisma")));
+            let Some(all) = scan.context.walk(&place, WALK) else {
+                return Err(unsuited(
+                    format!("{place} has too many files to read its schemas"),
+                    "name the schema's file",
+                ));
+            };
+            texts.extend(all.into_iter().map(|(p, _)| p).filter(|p| p.ends_with(".prisma")));
         }
         Some(_) => {
             scan.add(&place)?;

@@ -158,17 +158,25 @@ impl Signals {
     /// that the line is part of.
     #[must_use]
     pub fn find(&self, place: Place, line: &str, path: &str, around: &str) -> Option<&Signal> {
+        self.possible(place, line, path, around).into_iter().find(|s| s.is_in(line))
+    }
+
+    /// The signals that some line of `text` at `place` may give: a long text has few of the words, so its lines need not be asked
+    /// for all of them.
+    #[must_use]
+    pub fn possible(&self, place: Place, text: &str, path: &str, around: &str) -> Vec<&Signal> {
         let extension = path.rsplit_once('.').map_or("", |(_, e)| e);
+        let has = |text: &str, words: &[String]| {
+            words.iter().any(|w| memchr::memmem::find(text.as_bytes(), w.as_bytes()).is_some())
+        };
         let fits = |s: &&Signal| {
             s.places.contains(&place)
                 && (s.extensions.is_empty() || s.extensions.iter().any(|e| e == extension))
                 && (s.names.is_empty() || s.names.iter().any(|n| path.rsplit('/').next() == Some(n)))
-                && s.words.iter().any(|w| has_word(line, w))
-                && (s.with.is_empty() || s.with.iter().any(|w| line.contains(w.as_str())))
-                && !s.unless.iter().any(|w| line.contains(w.as_str()))
-                && !s.unless_around.iter().any(|w| around.contains(w.as_str()))
+                && has(text, &s.words)
+                && !has(around, &s.unless_around)
         };
-        self.signals.iter().find(fits)
+        self.signals.iter().filter(fits).collect()
     }
 
     /// What is known of the program of that name, which is without its folder.
@@ -242,6 +250,16 @@ impl Signals {
             ("downloads", &self.downloads.source, &self.downloads.checked),
         ];
         signals.chain(programs).chain(users).chain(rest)
+    }
+}
+
+impl Signal {
+    /// Whether the line gives the signal, which is a possible one of the text that it stands in.
+    #[must_use]
+    pub fn is_in(&self, line: &str) -> bool {
+        self.words.iter().any(|w| has_word(line, w))
+            && (self.with.is_empty() || self.with.iter().any(|w| line.contains(w.as_str())))
+            && !self.unless.iter().any(|w| line.contains(w.as_str()))
     }
 }
 

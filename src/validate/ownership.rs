@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{Alignment, Fault, Pair, View, fault, lower};
 use crate::{
-    context::FileKind,
+    context::{FileKind, Stat},
     facts::{Accounts, Owner, State, covers, join, parent},
     knowledge::Class,
     pass::Assumption,
@@ -347,8 +347,9 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
         for path in context.select(source).unwrap_or_default() {
             let walk = context.walk(&path, 100_000);
             let own = context.entry(&path).filter(|e| e.kind == FileKind::File);
-            let all = walk.paths.iter().map(|(_, e)| e).filter(|e| e.kind == FileKind::File).chain(&own);
-            if !walk.complete || all.into_iter().any(|e| special(e.mode)) {
+            let is_special = |e: &Stat| e.kind == FileKind::File && special(e.mode);
+            let below = walk.is_none_or(|all| all.iter().any(|(_, e)| is_special(e)));
+            if below || own.is_some_and(|e| special(e.mode)) {
                 return fault("V4", format!("{source} has suid or sgid, or may have"));
             }
         }

@@ -63,21 +63,21 @@ impl Copy {
     /// # Errors
     /// Why it is not copied.
     pub fn make(context: &Context, dir: &Path, folder: PathBuf) -> Result<Copy, String> {
-        let walk = context.walk("", MAX_FILES);
-        let bytes: u64 = walk.paths.iter().map(|(_, e)| e.size).sum();
-        if !walk.complete || bytes > MAX_BYTES {
+        let all = context.walk("", MAX_FILES);
+        let fits = |all: &Vec<(String, Entry)>| all.iter().map(|(_, e)| e.size).sum::<u64>() <= MAX_BYTES;
+        let Some(all) = all.filter(fits) else {
             return Err(format!("the context is larger than {MAX_FILES} files or {} GiB", MAX_BYTES >> 30));
-        }
+        };
         let fail = |path: &str, e: &io::Error| format!("{path}: the context cannot be copied: {e}");
         fs::create_dir_all(&folder).map_err(|e| fail("", &e))?;
-        for (path, entry) in &walk.paths {
+        for (path, entry) in &all {
             copy(&dir.join(path), &folder.join(path), entry.kind).map_err(|e| fail(path, &e))?;
         }
         // A folder whose mode forbids writing gets it once it is full.
-        for (path, entry) in walk.paths.iter().rev().filter(|(_, e)| e.kind == FileKind::Dir) {
+        for (path, entry) in all.iter().rev().filter(|(_, e)| e.kind == FileKind::Dir) {
             set_mode(&folder.join(path), entry.mode).map_err(|e| fail(path, &e))?;
         }
-        Ok(Copy { folder, files: walk.paths })
+        Ok(Copy { folder, files: all })
     }
 
     /// The file that stands for all sources, or all manifests: one that a COPY brings, and of the sources one of the most usual
