@@ -5,7 +5,7 @@ use crate::{
     knowledge::Class,
     pass::{Input, Reason, Refusal},
     shell::{
-        Leak, NodeKind, Op, Script, Simple, Terminator, Word, background, leak_into, may_set_errexit,
+        Leak, Node, NodeKind, Op, Script, Simple, Terminator, Word, background, leak_into, may_set_errexit,
         special_reads,
     },
 };
@@ -37,11 +37,11 @@ pub(super) fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, R
     let list = script.and_list();
     let nodes: Vec<_> = script.statements().iter().flat_map(|s| s.list.nodes()).collect();
     let exported = |name: &str| input.facts.before(run).is_none_or(|s| s.variable(name).is_some());
-    let behind: Vec<u8> =
-        later.iter().filter_map(|r| read(*r)).flat_map(|s| [b" ", &s.joined().text[..]].concat()).collect();
+    let behind = |n: &Node| &script.joined().text[n.span.end as usize..];
     let leaks = || {
         nodes.iter().enumerate().filter_map(|(i, n)| {
-            let rest = [&script.joined().text[n.span.end as usize..], &behind].concat();
+            let later = later.iter().filter_map(|r| read(*r)).map(|s| &s.joined().text[..]);
+            let rest: Vec<&[u8]> = std::iter::once(behind(n)).chain(later).collect();
             leak_into(n, &rest, &exported).map(|l| (i, l))
         })
     };
@@ -71,8 +71,7 @@ pub(super) fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, R
         return Ok(Wrap::Bare);
     }
     if let Leak::LoopVariable(name) = &what
-        && leak_into(nodes[first], &script.joined().text[nodes[first].span.end as usize..], &exported)
-            .is_none()
+        && leak_into(nodes[first], &[behind(nodes[first])], &exported).is_none()
     {
         return Err(state(
             format!("a later RUN reads `{name}`, which a loop of the first RUN sets"),

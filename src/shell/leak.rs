@@ -70,14 +70,16 @@ pub fn leaks(node: &Node) -> Vec<Leak> {
     out
 }
 
-/// The first of [`leaks`] that something in `rest`, shell text that comes later, could notice; `exported` tells whether a
+/// The first of [`leaks`] that something in `rest`, shell texts that come later, could notice; `exported` tells whether a
 /// variable is part of the environment, so that every command sees it.
 #[must_use]
-pub fn leak_into(node: &Node, rest: &[u8], exported: &dyn Fn(&str) -> bool) -> Option<Leak> {
+pub fn leak_into(node: &Node, rest: &[&[u8]], exported: &dyn Fn(&str) -> bool) -> Option<Leak> {
     let seen = |l: &Leak| match l {
         // a variable that is called like a builtin is left where it is: readers take it for the command
         Leak::LoopVariable(name) => {
-            exported(name) || mentions(rest, name.as_bytes()) || STATEFUL.contains(&name.as_str())
+            exported(name)
+                || rest.iter().any(|text| mentions(text, name.as_bytes()))
+                || STATEFUL.contains(&name.as_str())
         }
         _ => true,
     };

@@ -200,7 +200,7 @@ fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> 
     }
     let plain = |kind: &NodeKind| matches!(kind, NodeKind::Simple(_) | NodeKind::Pipeline { .. });
     let after = |n: &crate::shell::Node| &script.joined().text[n.span.end as usize..];
-    let leaks = init.iter().any(|n| leak_into(n, after(n), exported).is_some());
+    let leaks = init.iter().any(|n| leak_into(n, &[after(n)], exported).is_some());
     // on the left of && a `set -e` within a bracket does nothing, and a job in the background lives on (semantics A.3, A.2.10)
     let differs_alone = init.iter().any(|n| bracketed(script, n).is_some_and(is_other_alone));
     if leaks || differs_alone || (errexit && !list.iter().all(|n| plain(&n.kind))) {
