@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
 fn run(args: &args::Run) -> Result<u8, String> {
     let format =
         args.output_format.unwrap_or(if io::stdout().is_terminal() { Format::Text } else { Format::Diff });
-    let session = settings::Session::new(&args.plan);
+    let session = settings::Session::new(&args.plan, &args.paths);
     let (inputs, errors) = input::collect(args, &session)?;
     let found = inputs.len();
     let inputs = input::changed(args, inputs)?;

@@ -167,5 +167,16 @@ pub fn tree_of(path: &Path) -> PathBuf {
     git::root(&path).unwrap_or_else(|| path.parent().unwrap_or(&path).to_path_buf())
 }
 
+/// The root of the repository that `path` is part of: its work tree, or outside git the first of `folders` that it lies in, such as a
+/// project that was unpacked from an archive. The home folder and the file system's root are no repository.
+#[must_use]
+pub fn root_of(path: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+    let path = absolute(path);
+    let is_project = |dir: &PathBuf| {
+        path.starts_with(dir) && dir.parent().is_some() && std::env::home_dir().as_ref() != Some(dir)
+    };
+    git::root(&path).or_else(|| folders.iter().map(|f| absolute(f)).filter(|f| f.is_dir()).find(is_project))
+}
+
 #[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ fn why(place: &str, pass: Option<&str>, plan: &Plan, color: Color) -> Result<u8,
     if let Some(name) = pass {
         pass_name(name)?;
     }
-    let session = Session::new(plan);
+    let session = Session::new(plan, &[]);
     let input = named(Path::new(path));
     let settings = session.for_folder(&input.folder())?;
     let entries = run::files(vec![run::one(&input, &settings, &session)]);
@@ -97,7 +97,7 @@ fn why(place: &str, pass: Option<&str>, plan: &Plan, color: Color) -> Result<u8,
 }
 
 fn graph(path: &Path, format: GraphFormat, after: bool, plan: &Plan, color: Color) -> Result<u8, String> {
-    let session = Session::new(plan);
+    let session = Session::new(plan, &[]);
     let input = named(path);
     let settings = session.for_folder(&input.folder())?;
     let text = match input.read(plan.max_file_size) {

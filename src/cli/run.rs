@@ -200,7 +200,7 @@ pub(super) fn prepare<'a>(
     let mut contexts = Vec::new();
     if file.error().is_none() {
         let path = input.path.as_deref().map(repo::absolute);
-        let root = path.as_deref().and_then(git::root);
+        let root = path.as_deref().and_then(|p| repo::root_of(p, &session.folders));
         let declared = root.as_deref().map(Declared::of);
         if let (Some(path), Some(declared)) = (&path, &declared) {
             let builds = declared.for_file(path);
@@ -217,11 +217,11 @@ pub(super) fn prepare<'a>(
         let known = Facts::derive(&file, &graph, settings.knowledge(), &options);
         let chosen = match (&path, given) {
             _ if !uses_context => Vec::new(),
-            (Some(path), None) => choose(path, wants(&known), declared.as_deref()),
+            (Some(path), None) => choose(path, root.as_deref(), wants(&known), declared.as_deref()),
             (None, None) => Vec::new(),
             (path, Some(_)) => {
                 let path = path.as_deref().unwrap_or(Path::new("Dockerfile"));
-                choose_context(path, given, &Wants::default(), None)
+                choose_context(path, given, None, &Wants::default(), None)
             }
         };
         if let (Some(path), Some(declared)) = (&path, &declared) {
@@ -236,13 +236,13 @@ pub(super) fn prepare<'a>(
 }
 
 /// The contexts of the Dockerfile at `path`. Where no folder holds the manifests, they may be made in the build.
-fn choose(path: &Path, mut wants: Wants, declared: Option<&Declared>) -> Vec<Chosen> {
-    let chosen = choose_context(path, None, &wants, declared);
+fn choose(path: &Path, root: Option<&Path>, mut wants: Wants, declared: Option<&Declared>) -> Vec<Chosen> {
+    let chosen = choose_context(path, None, root, &wants, declared);
     if !chosen.is_empty() || wants.manifests.is_empty() {
         return chosen;
     }
     wants.manifests.clear();
-    choose_context(path, None, &wants, declared)
+    choose_context(path, None, root, &wants, declared)
 }
 
 fn context(chosen: Chosen, dockerfile: Option<&Path>) -> (Found, Arc<Context>) {

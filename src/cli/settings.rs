@@ -59,14 +59,18 @@ impl Settings {
 /// The settings of a run: the command line, and each config that is met.
 pub(super) struct Session<'a> {
     args: &'a args::Plan,
+    /// Those of the command line, and the working folder: outside git, they are what a repository is.
+    pub(super) folders: Vec<PathBuf>,
     /// The config of each folder that was asked for.
-    folders: Mutex<BTreeMap<PathBuf, Option<PathBuf>>>,
+    configs: Mutex<BTreeMap<PathBuf, Option<PathBuf>>>,
     settings: Mutex<BTreeMap<Option<PathBuf>, Arc<Settings>>>,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(args: &'a args::Plan) -> Self {
-        Self { args, folders: Mutex::default(), settings: Mutex::default() }
+    /// `paths` are the files and folders that were asked for.
+    pub(super) fn new(args: &'a args::Plan, paths: &[PathBuf]) -> Self {
+        let folders = paths.iter().filter(|p| p.is_dir()).cloned().chain([PathBuf::from(".")]).collect();
+        Self { args, folders, configs: Mutex::default(), settings: Mutex::default() }
     }
 
     pub(super) fn args(&self) -> &args::Plan {
@@ -100,12 +104,12 @@ impl<'a> Session<'a> {
 
     /// As [`Config::nearest`], but each folder is looked at once.
     fn nearest(&self, dir: &Path) -> Option<PathBuf> {
-        if let Some(found) = self.folders.lock().unwrap_or_else(PoisonError::into_inner).get(dir) {
+        if let Some(found) = self.configs.lock().unwrap_or_else(PoisonError::into_inner).get(dir) {
             return found.clone();
         }
         let own = dir.join(crate::config::NAME);
         let found = if own.is_file() { Some(own) } else { dir.parent().and_then(|d| self.nearest(d)) };
-        self.folders.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.to_path_buf(), found.clone());
+        self.configs.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.to_path_buf(), found.clone());
         found
     }
 

@@ -47,7 +47,7 @@ pub(super) fn dispatch(args: &args::Verify, color: Color) -> Result<u8, String> 
         ignore: Gitignore::empty(),
     };
     child::heed_signals()?;
-    let session = Session::new(&args.plan);
+    let session = Session::new(&args.plan, args.path.as_slice());
     let inputs = inputs(args)?;
     if inputs.is_empty() {
         let place = args.path.as_deref().map_or(".".into(), crate::config::shown);

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Declared, absolute, git};
+use super::{Declared, absolute};
 use crate::context::Origin;
 
 /// What a Dockerfile wants of its context.
@@ -27,12 +27,13 @@ pub struct Chosen {
 }
 
 /// The context of `dockerfile`: the given one; else those that the repository declares (several, when it is built in
-/// several); else the nearest folder, from the Dockerfile's upward to the work tree's root, that holds what is wanted;
-/// outside git only the Dockerfile's own. Empty: none is known, or none is wanted. Folders are absolute.
+/// several); else the nearest folder, from the Dockerfile's upward to the `root` of the repository, that holds what is wanted;
+/// without a root only the Dockerfile's own. Empty: none is known, or none is wanted. Folders are absolute.
 #[must_use]
 pub fn choose_context(
     dockerfile: &Path,
     given: Option<&Path>,
+    root: Option<&Path>,
     wants: &Wants,
     declared: Option<&Declared>,
 ) -> Vec<Chosen> {
@@ -49,10 +50,10 @@ pub fn choose_context(
     if !declared.is_empty() {
         return declared;
     }
-    guess(dockerfile, wants).into_iter().collect()
+    guess(dockerfile, root, wants).into_iter().collect()
 }
 
-fn guess(dockerfile: &Path, wants: &Wants) -> Option<Chosen> {
+fn guess(dockerfile: &Path, root: Option<&Path>, wants: &Wants) -> Option<Chosen> {
     let sources: Vec<&str> = wants
         .literal_sources
         .iter()
@@ -65,9 +66,9 @@ fn guess(dockerfile: &Path, wants: &Wants) -> Option<Chosen> {
     }
     let path = absolute(dockerfile);
     let own = path.parent()?;
-    let last = git::root(&path).unwrap_or_else(|| own.to_path_buf());
+    let last = root.unwrap_or(own);
     let holds = |dir: &Path, name: &str| dir.join(name).symlink_metadata().is_ok();
-    let dir = own.ancestors().take_while(|dir| dir.starts_with(&last)).find(|dir| {
+    let dir = own.ancestors().take_while(|dir| dir.starts_with(last)).find(|dir| {
         sources.iter().all(|s| holds(dir, s))
             && wants.manifests.iter().all(|group| group.iter().any(|m| holds(dir, m)))
     })?;

@@ -7,15 +7,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use ignore::{DirEntry, gitignore::Gitignore};
+use ignore::gitignore::Gitignore;
 
-use super::{find, normal, read, real, relative};
+use super::find::{self, Listing};
+use super::{normal, read, real, relative};
 
 mod value;
 mod bake;
@@ -205,25 +203,21 @@ fn walk(root: &Path) -> Declared {
 
 /// The files that may declare something, in order of their paths, and whether there may be more. A symlink is none.
 fn files(root: &Path) -> (Vec<(PathBuf, Kind)>, bool) {
-    let wanted = |entry: &DirEntry| {
-        let name = entry.file_name().to_str().filter(|_| entry.file_type().is_some_and(|t| t.is_file()))?;
-        Some((entry.path().to_path_buf(), kind_of(entry.path(), name, root)?))
-    };
-    let (seen, out) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    find::each(find::walker(root, Gitignore::empty()), root, |entry| {
-        let Ok(entry) = entry else { return true };
-        if let Some(found) = wanted(&entry) {
-            out.lock().unwrap_or_else(PoisonError::into_inner).push(found);
+    let listing = Listing::of(root, MAX_ENTRIES);
+    let truncated = listing.is_none();
+    let named: Vec<(PathBuf, bool)> = match listing {
+        // it may have been walked by another name of the folder
+        Some(l) => {
+            l.files.iter().map(|(p, s)| (root.join(p.strip_prefix(&l.root).unwrap_or(p)), *s)).collect()
         }
-        seen.fetch_add(1, Ordering::Relaxed) < MAX_ENTRIES
-    });
-    let mut out = out.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let truncated = seen.into_inner() > MAX_ENTRIES;
-    if truncated {
         // which ones count must not depend on the order in which the disk tells them
-        let walk = find::walker(root, Gitignore::empty()).build().filter_map(Result::ok);
-        out = walk.take(MAX_ENTRIES).filter_map(|entry| wanted(&entry)).collect();
-    }
+        None => {
+            let walk = find::walker(root, Gitignore::empty()).build().filter_map(Result::ok);
+            walk.take(MAX_ENTRIES).filter_map(find::named).collect()
+        }
+    };
+    let files = named.into_iter().filter(|(_, is_symlink)| !is_symlink);
+    let mut out: Vec<_> = files.filter_map(|(p, _)| kind_of(&p, root).map(|kind| (p, kind))).collect();
     // as paths compare, folder by folder, but faster
     out.sort_by_cached_key(|(path, _)| relative(path, root).replace('/', "\0"));
     (out, truncated)
@@ -343,15 +337,25 @@ enum Kind {
     Kube,
 }
 
-fn kind_of(path: &Path, name: &str, root: &Path) -> Option<Kind> {
-    let lower = name.to_ascii_lowercase();
-    let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
-    let yaml = ending == "yml" || ending == "yaml";
+fn kind_of(path: &Path, root: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_str()?;
     if find::is_dockerfile_name(name) && find::is_dockerfile(path, name) {
         return Some(Kind::Dockerfile);
     }
+    kind_of_name(name, path.parent() == Some(&root.join(".github/workflows")))
+}
+
+/// Whether a file of that name may declare a build.
+pub(super) fn may_declare(name: &str) -> bool {
+    kind_of_name(name, false).is_some()
+}
+
+fn kind_of_name(name: &str, is_workflow: bool) -> Option<Kind> {
+    let lower = name.to_ascii_lowercase();
+    let (stem, ending) = lower.rsplit_once('.').unwrap_or((&lower, ""));
+    let yaml = ending == "yml" || ending == "yaml";
     Some(match stem {
-        _ if yaml && path.parent() == Some(&root.join(".github/workflows")) => Kind::Workflow,
+        _ if yaml && is_workflow => Kind::Workflow,
         s if yaml && (s.starts_with("compose") || s.starts_with("docker-compose")) => Kind::Compose,
         s if yaml && s.starts_with("skaffold") => Kind::Skaffold,
         s if s.starts_with("docker-bake") && ending == "json" => Kind::BakeJson,

@@ -5,7 +5,10 @@ use std::{
     env, fs,
     io::Read,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use ignore::{
@@ -13,6 +16,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
+use super::declared::may_declare;
 use super::{ReadError, Unread, absolute, git, normal, real, tree_of};
 
 /// From how many tracked files on a work tree is walked by several threads.
@@ -176,25 +180,75 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
         Err(e) => return errors.push(e),
     };
     let tree = real(&tree_of(&root.join("any")));
-    let out = Mutex::new((taken, errors));
-    each(walker(root, excluded), &tree, |entry| {
-        let (taken, errors) = &mut *out.lock().unwrap_or_else(PoisonError::into_inner);
-        match entry {
-            Ok(entry) => meet(&entry, &tree, taken, errors),
-            Err(e) => errors.push(unwalked(&e)),
-        }
-        true
-    });
+    let listing =
+        if exclude.is_empty() { Listing::of(root, usize::MAX) } else { list(root, excluded, usize::MAX) };
+    let Some(listing) = listing else { return };
+    errors.extend(listing.errors.iter().cloned());
+    for (path, is_symlink) in &listing.files {
+        meet(path, *is_symlink, &tree, taken, errors);
+    }
 }
 
-/// Takes what a walk met, if it is a Dockerfile in the work tree `tree`.
-fn meet(entry: &DirEntry, tree: &Path, taken: &mut Taken, errors: &mut Vec<String>) {
-    let (Some(kind), Some(name)) = (entry.file_type(), entry.file_name().to_str()) else { return };
-    if !(kind.is_file() || kind.is_symlink()) || kind_of_name(name) == Name::Other {
+/// The files of a tree that matter by their names: Dockerfiles, and what may declare a build of one.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The root, as it was given; all paths start with it.
+    pub root: PathBuf,
+    /// Sorted by path, each with whether it is a symlink.
+    pub files: Vec<(PathBuf, bool)>,
+    errors: Vec<String>,
+    /// How many files and folders there are.
+    seen: usize,
+}
+
+impl Listing {
+    /// The files below `root`, which is walked once a process, for the Dockerfiles to find and for what declares their builds. None:
+    /// there are more than `limit` files and folders.
+    pub(super) fn of(root: &Path, limit: usize) -> Option<Arc<Listing>> {
+        static CACHE: Mutex<BTreeMap<PathBuf, Arc<Listing>>> = Mutex::new(BTreeMap::new());
+        let cache = || CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = real(root);
+        if let Some(listing) = cache().get(&key) {
+            return (listing.seen <= limit).then(|| listing.clone());
+        }
+        let listing = list(root, Gitignore::empty(), limit)?;
+        cache().insert(key, listing.clone());
+        Some(listing)
+    }
+}
+
+fn list(root: &Path, excluded: Gitignore, limit: usize) -> Option<Arc<Listing>> {
+    let out = Mutex::new(Listing { root: root.to_path_buf(), ..Listing::default() });
+    let seen = AtomicUsize::new(0);
+    let tree = real(&tree_of(&root.join("any")));
+    each(walker(root, excluded), &tree, |entry| {
+        let listing = || out.lock().unwrap_or_else(PoisonError::into_inner);
+        match entry {
+            Ok(entry) => listing().files.extend(named(entry)),
+            Err(e) => listing().errors.push(unwalked(&e)),
+        }
+        seen.fetch_add(1, Ordering::Relaxed) < limit
+    });
+    let mut listing = out.into_inner().unwrap_or_else(PoisonError::into_inner);
+    listing.seen = seen.into_inner();
+    listing.files.sort();
+    (listing.seen <= limit).then(|| Arc::new(listing))
+}
+
+/// The file or symlink of an entry, if its name matters.
+pub(super) fn named(entry: DirEntry) -> Option<(PathBuf, bool)> {
+    let kind = entry.file_type().filter(|t| t.is_file() || t.is_symlink())?;
+    let name = entry.file_name().to_str()?;
+    (kind_of_name(name) != Name::Other || may_declare(name)).then(|| (entry.into_path(), kind.is_symlink()))
+}
+
+/// Takes a file that a walk met, if it is a Dockerfile in the work tree `tree`.
+fn meet(path: &Path, is_symlink: bool, tree: &Path, taken: &mut Taken, errors: &mut Vec<String>) {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    if kind_of_name(name) == Name::Other {
         return;
     }
-    let path = entry.path();
-    if kind.is_symlink() {
+    if is_symlink {
         let target = match fs::metadata(path) {
             Ok(meta) if meta.is_file() => real(path),
             Ok(_) => return,
@@ -215,7 +269,7 @@ fn meet(entry: &DirEntry, tree: &Path, taken: &mut Taken, errors: &mut Vec<Strin
     }
     if is_dockerfile(path, name) {
         let shown = path.strip_prefix("./").unwrap_or(path);
-        taken.add(shown.to_path_buf(), if kind.is_symlink() { 2 } else { 1 });
+        taken.add(shown.to_path_buf(), if is_symlink { 2 } else { 1 });
     }
 }
 
@@ -275,11 +329,7 @@ fn has_global_ignore() -> bool {
 /// Shows each entry of a walk in the work tree `tree` to `see`, in no order, until it says no. The walk for several threads
 /// reads a folder as a whole, so it need not ask in each whether there is an ignore file: it is the faster one on a single
 /// thread too. More are for trees that are known to be large, as those that find nothing to do sleep for a while.
-pub(super) fn each(
-    mut walker: WalkBuilder,
-    tree: &Path,
-    see: impl Fn(Result<DirEntry, ignore::Error>) -> bool + Sync,
-) {
+fn each(mut walker: WalkBuilder, tree: &Path, see: impl Fn(Result<DirEntry, ignore::Error>) -> bool + Sync) {
     let is_large = git::tracked(tree).is_some_and(|t| t.count() > LARGE);
     walker
         .threads(usize::from(!is_large)) // 0: one for each core

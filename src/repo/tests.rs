@@ -270,7 +270,7 @@ fn chooses_the_context() {
         let own = |l: &[&str]| l.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let manifests = manifests.iter().map(|g| own(g)).collect();
         let wants = Wants { literal_sources: own(sources), manifests, whole };
-        let chosen = choose_context(&file, None, &wants, None);
+        let chosen = choose_context(&file, None, Some(&root), &wants, None);
         let expect: Vec<_> = expect.into_iter().map(|(d, o)| (d.to_owned(), o)).collect();
         let chosen: Vec<_> = chosen.into_iter().map(|c| (relative(&c.dir, &root), c.origin)).collect();
         assert_eq!(chosen, expect, "{wants:?}");
@@ -282,7 +282,7 @@ fn chooses_the_context() {
     check(&["missing"], &[], true, None);
     check(&["src"], &[&["go.mod"]], true, None);
     check(&[], &[], false, None);
-    let given = choose_context(&file, Some(&root), &Wants::default(), None);
+    let given = choose_context(&file, Some(&root), None, &Wants::default(), None);
     assert_eq!(given, [Chosen { dir: root.clone(), origin: Origin::Given }]);
 
     fs::write(
@@ -291,7 +291,7 @@ fn chooses_the_context() {
     )
     .unwrap();
     let declared = Declared::of(&root);
-    let chosen = choose_context(&file, None, &Wants::default(), Some(&declared));
+    let chosen = choose_context(&file, None, Some(&root), &Wants::default(), Some(&declared));
     assert_eq!(
         chosen,
         [Chosen { dir: root.clone(), origin: Origin::Declared { by: "compose.yaml:3".into() } }]
@@ -302,7 +302,16 @@ fn chooses_the_context() {
 fn does_not_guess_above_a_lone_folder() {
     let (_dir, root) = tree(&[("src/x", ""), ("docker/Dockerfile", "FROM a")]);
     let wants = Wants { literal_sources: vec!["src".into()], ..Wants::default() };
-    assert!(choose_context(&root.join("docker/Dockerfile"), None, &wants, None).is_empty());
+    let file = root.join("docker/Dockerfile");
+    assert!(choose_context(&file, None, None, &wants, None).is_empty());
+    let found = root_of(&file, &[root.join("src"), root.clone(), PathBuf::from("/")]);
+    assert_eq!(
+        found.as_deref(),
+        Some(root.as_path()),
+        "the folder that was asked for stands for a repository"
+    );
+    assert_eq!(root_of(&file, &[PathBuf::from("/")]), None);
+    assert_eq!(choose_context(&file, None, found.as_deref(), &wants, None)[0].dir, root);
 }
 
 #[cfg(unix)]

@@ -594,6 +594,12 @@ fn the_context_is_found() {
         ("package.json", "{}"),
     ];
     assert_eq!(context(&compose, "app/Dockerfile", &[]), pair("app", "declared"));
+    // Outside git the folder that was asked for, or the working folder, is the repository.
+    let unpacked = folder(&compose);
+    for (from, path) in [("", "app/Dockerfile"), ("", "."), ("..", &unpacked.path().to_string_lossy())] {
+        let report = json(&unpacked.path().join(from), &[path]);
+        assert_eq!(report["files"][0]["context"]["from"], "declared", "{from} {path}");
+    }
 }
 
 #[test]
