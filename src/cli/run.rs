@@ -329,6 +329,9 @@ fn add_args(args: &mut Vec<(String, String)>, builds: &[&Build]) -> bool {
 }
 
 fn deployment(path: &Path, declared: &Declared, chosen: Option<&Chosen>) -> Deployment {
+    if declared.builds().is_empty() {
+        return Deployment::default();
+    }
     let own = repo::real(path);
     let services = declared.for_file(path).into_iter().filter_map(|b| b.service.clone());
     let sharing = chosen.map(|c| declared.sharing_context(&c.dir)).unwrap_or_default();

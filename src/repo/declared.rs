@@ -86,6 +86,9 @@ impl Declared {
     /// The builds of the Dockerfile at `path`, in order of where they stand.
     #[must_use]
     pub fn for_file(&self, path: &Path) -> Vec<&Build> {
+        if self.builds.is_empty() {
+            return Vec::new(); // which spares many files the system calls that resolve their symlinks
+        }
         let path = real(path);
         self.builds.iter().filter(|b| b.dockerfile == path).collect()
     }
