@@ -97,6 +97,8 @@ struct Found {
     evidence: Vec<String>,
     /// A program needs a home: which.
     home: Option<String>,
+    /// Files and folders that a command is told to write, with the words that say so.
+    told: Vec<(String, String)>,
     /// Folders and files that the user is to own; true: with what is in them.
     owned: Vec<(String, bool)>,
     /// Kubernetes checks that the user is no root, which it can by number alone.
@@ -134,7 +136,9 @@ fn plan(input: &Input, stage: usize, at: Span) -> Result<Finding, Refusal> {
             launch.instead(service.entrypoint.as_deref(), service.command.as_deref()).map_err(by)?;
         }
     }
+    launch.checks()?;
     found.home = launch.home.take();
+    found.told.append(&mut launch.outputs);
     if !launch.scripts.is_empty() {
         launch.scripts.sort();
         launch.scripts.dedup();
@@ -362,7 +366,7 @@ fn program_is_unprivileged(input: &Input, stage: usize, found: &mut Found) -> Re
         return Err(unproved("no text of a program goes into the image from the build context: a tool, or a base for other images".into()));
     }
     let mut owned: Vec<(String, bool)> = Vec::new();
-    for (target, place) in program.writes {
+    for (target, place) in std::mem::take(&mut found.told).into_iter().chain(program.writes) {
         let (dir, filled) = match files::folder(input, stage, &target) {
             Some(filled) => (target.clone(), filled),
             None => {

@@ -143,6 +143,10 @@ pub struct Service {
     /// A health check or probe that runs a command in the container.
     pub probe: Option<Vec<String>>,
     pub privileged: bool,
+    /// Capabilities that are added.
+    pub capabilities: Vec<String>,
+    /// Devices of the host, as written: `/dev/ttyUSB0:/dev/ttyUSB0`.
+    pub devices: Vec<String>,
 }
 
 /// What builds the file; features that it lacks are refused (semantics 0.4).

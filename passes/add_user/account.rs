@@ -143,7 +143,14 @@ fn create(input: &Input, stage: usize, found: &Found, base: &str) -> Result<Acco
         // 65532 is what images without a shell have agreed on
         let uid = given.unwrap_or(if facts.from_scratch { 65_532 } else { uid });
         let spec = format!("{uid}:{uid}");
-        let evidence = format!("{base} has no command that makes users: the user is a number alone");
+        let none =
+            facts.from_scratch || image.is_some_and(|i| i.user_tools.as_ref().is_some_and(Vec::is_empty));
+        let why = if none {
+            "has no command that makes users"
+        } else {
+            "is not known to have a command that makes users"
+        };
+        let evidence = format!("{base} {why}: the user is a number alone");
         return Ok(Account { owner: spec.clone(), spec, commands: Vec::new(), evidence });
     };
     let taken = accounts.user(name).is_some() || accounts.group(name).is_some();

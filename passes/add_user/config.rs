@@ -3,7 +3,7 @@
 use super::{Found, launch, low_port, needs_root};
 use crate::{
     facts::{covers, is_root},
-    knowledge::signals::Place,
+    knowledge::signals::{Place, Signal},
     options::Service,
     pass::{Input, Reason, Refusal},
 };
@@ -43,6 +43,12 @@ pub(super) fn config_is_unprivileged(input: &Input, stage: usize) -> Result<(), 
                     "give its ARG a default",
                 ));
             }
+            // a list that goes on with what the base has: its own part can be read
+            let own = facts.config.env.iter().find(|(n, _)| *n == variable.name);
+            let text = own.map_or_else(String::new, |(n, v)| format!("{n}={v}"));
+            if let Some(signal) = signals.find(Place::Env, &text, "", "") {
+                return Err(of_environment(&text, signal));
+            }
             continue;
         };
         let text = format!("{}={value}", variable.name);
@@ -57,10 +63,7 @@ pub(super) fn config_is_unprivileged(input: &Input, stage: usize) -> Result<(), 
             variable.name != "PATH" && i.env.iter().any(|(n, v)| *n == variable.name && v == value)
         });
         if let Some(signal) = signals.find(Place::Env, &text, "", "").filter(|_| !of_base) {
-            return Err(needs_root(
-                format!("ENV {text}: {}", signal.why),
-                "set USER by hand if it works without root",
-            ));
+            return Err(of_environment(&text, signal));
         }
     }
     let home = facts.end.cwd.as_deref().is_some_and(|d| covers("/root", d));
@@ -71,6 +74,10 @@ pub(super) fn config_is_unprivileged(input: &Input, stage: usize) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+fn of_environment(text: &str, signal: &Signal) -> Refusal {
+    needs_root(format!("ENV {text}: {}", signal.why), "set USER by hand if it works without root")
 }
 
 /// The services that run this stage.
@@ -94,6 +101,15 @@ pub(super) fn services_are_unprivileged(
         let by = &service.by;
         if service.privileged {
             return Err(needs_root(format!("{by} runs it privileged"), unlock));
+        }
+        if let Some(capability) = service.capabilities.first() {
+            let why = "a capability that is added counts for root alone";
+            return Err(needs_root(format!("{by} adds {capability}: {why}"), unlock));
+        }
+        for device in &service.devices {
+            if let Some(signal) = input.knowledge.signals().find(Place::Volume, device, "", "") {
+                return Err(needs_root(format!("{by} gives it {device}: {}", signal.why), unlock));
+            }
         }
         match &service.user {
             Some(user) if is_root(user) => {

@@ -2,7 +2,7 @@
 
 use super::{brought, files, low_port, needs_root, unproved};
 use crate::{
-    facts::{Command, join},
+    facts::{Command, covers, join},
     knowledge::{
         Class,
         signals::{Need, Place, ProgramKind},
@@ -23,11 +23,13 @@ pub(super) struct Launch<'a> {
     pub home: Option<String>,
     /// Scripts that were read.
     pub scripts: Vec<String>,
+    /// Files that a command is told to write, with the words that say so.
+    pub outputs: Vec<(String, String)>,
 }
 
 impl<'a> Launch<'a> {
     pub fn new(input: &'a Input<'a>, stage: usize) -> Self {
-        Self { input, stage, home: None, scripts: Vec::new() }
+        Self { input, stage, home: None, scripts: Vec::new(), outputs: Vec::new() }
     }
 
     /// ENTRYPOINT and CMD of the stage.
@@ -67,6 +69,80 @@ impl<'a> Launch<'a> {
         self.command(&argv, 0)
     }
 
+    /// The health checks of the image and of the services that run it, which run as its user. What such a check is needs not be
+    /// known, for it seldom does more than to ask.
+    pub fn checks(&mut self) -> Result<(), Refusal> {
+        let of = |mut refusal: Refusal, by: &str| {
+            refusal.message = format!("{by}: {}", refusal.message);
+            refusal
+        };
+        let mut body = files::chain(self.input, self.stage)
+            .into_iter()
+            .flat_map(|s| self.input.graph.stages()[s].body.clone().rev());
+        let own = body.find(|i| self.input.file.instructions[*i].keyword == Keyword::Healthcheck);
+        if let Some(check) = own.map(|i| &self.input.file.instructions[i]) {
+            let words: Vec<String> = check.args().iter().skip(1).map(|a| a.value.clone()).collect();
+            let checked =
+                if check.is_exec() { self.check(&words) } else { self.check_line(&words.join(" ")) };
+            checked.map_err(|r| of(r, "HEALTHCHECK"))?;
+        }
+        for service in super::services(self.input, self.stage) {
+            let probe = service.probe.as_deref().unwrap_or_default();
+            self.check(probe).map_err(|r| of(r, &format!("the check of {}", service.by)))?;
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, argv: &[String]) -> Result<(), Refusal> {
+        let Some((program, args)) = argv.split_first() else { return Ok(()) };
+        let name = program.rsplit('/').next().unwrap_or(program);
+        self.note(Place::Command, name, name)?;
+        self.note(Place::Arguments, &argv.join(" "), name)?;
+        let shell =
+            matches!(self.input.knowledge.signals().program(name), Some(p) if p.kind == ProgramKind::Shell);
+        match args {
+            [option, text, ..] if shell && option.starts_with('-') && option.ends_with('c') => {
+                self.check_line(text)
+            }
+            [script, rest @ ..] if shell => self.check_script(script, rest),
+            _ => self.check_script(program, args),
+        }
+    }
+
+    fn check_line(&mut self, text: &str) -> Result<(), Refusal> {
+        let script = shell::parse(&Joined::of(text.as_bytes()), Dialect::Bash);
+        if script.error().is_some() {
+            self.note(Place::Script, text, text)?;
+            return self.note(Place::Arguments, text, text);
+        }
+        for command in script.commands() {
+            self.redirects(command.simple, text)?;
+            let line = String::from_utf8_lossy(script.text(command.span)).into_owned();
+            self.note(Place::Line, &line, &line)?;
+            self.check(&words(&script, command.simple))?;
+        }
+        Ok(())
+    }
+
+    fn check_script(&mut self, program: &str, args: &[String]) -> Result<(), Refusal> {
+        match self.own_script(program) {
+            Some(script) => self.file(&script, args, MAX_DEPTH),
+            None => Ok(()),
+        }
+    }
+
+    /// The text of the context that is started by its path, if it is one.
+    fn own_script(&self, program: &str) -> Option<String> {
+        if !program.contains('/') {
+            return None;
+        }
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        match files::origin(self.input, self.stage, &join(&cwd, program)) {
+            files::Origin::Context(found) => self.input.context?.read_text(&found).map(|_| found),
+            _ => None,
+        }
+    }
+
     /// One command.
     fn command(&mut self, argv: &[String], depth: usize) -> Result<(), Refusal> {
         let Some((program, args)) = argv.split_first() else { return Ok(()) };
@@ -78,6 +154,11 @@ impl<'a> Launch<'a> {
         self.note(Place::Command, name, name)?;
         self.note(Place::Arguments, &argv.join(" "), name)?;
         ports(self.input, argv)?;
+        self.outputs(argv)?;
+        // what the context brings is judged by its text, whatever its name is
+        if let Some(script) = self.own_script(program) {
+            return self.file(&script, args, depth);
+        }
         let Some(known) = signals.program(name) else { return self.program(program, args, depth) };
         if known.home {
             self.home.get_or_insert_with(|| name.to_owned());
@@ -97,7 +178,12 @@ impl<'a> Launch<'a> {
             ProgramKind::Shell => match args.iter().position(|a| a.starts_with('-') && a.ends_with('c')) {
                 Some(at) => self.line(args.get(at + 1).map_or("", String::as_str), depth + 1),
                 None => match operand {
-                    Some(at) => self.program(&args[at], &args[at + 1..], depth + 1),
+                    // a shell reads a file of its folder, and searches no PATH before
+                    Some(at) => {
+                        let file =
+                            if args[at].contains('/') { args[at].clone() } else { format!("./{}", args[at]) };
+                        self.program(&file, &args[at + 1..], depth + 1)
+                    }
                     None => Err(unproved(format!(
                         "`{name}` alone waits for input: what the container is for is not known"
                     ))),
@@ -219,15 +305,7 @@ impl<'a> Launch<'a> {
             ));
         }
         for command in script.commands() {
-            for redirect in command.simple.redirects.iter().filter(|r| r.writes()) {
-                let target = redirect.target.as_ref().and_then(|t| t.literal()).unwrap_or("$");
-                if !target.starts_with("/dev/") && !target.starts_with("/tmp/") {
-                    return Err(needs_root(
-                        format!("`{}` writes a file when it starts", short(text)),
-                        "write it to a folder that the user owns, and set USER by hand",
-                    ));
-                }
-            }
+            self.redirects(command.simple, text)?;
             let text = String::from_utf8_lossy(script.text(command.span)).into_owned();
             self.note(Place::Line, &text, &text)?;
             for assign in &command.simple.assigns {
@@ -239,6 +317,46 @@ impl<'a> Launch<'a> {
             let argv = words(&script, command.simple);
             if !argv.is_empty() {
                 self.command(&argv, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A command of `text` writes to no file.
+    fn redirects(&self, command: &shell::Simple, text: &str) -> Result<(), Refusal> {
+        for redirect in command.redirects.iter().filter(|r| r.writes()) {
+            let target = redirect.target.as_ref().and_then(|t| t.literal()).unwrap_or("$");
+            if !target.starts_with("/dev/") && !target.starts_with("/tmp/") {
+                return Err(needs_root(
+                    format!("`{}` writes a file when it runs", short(text)),
+                    "write it to a folder that the user owns, and set USER by hand",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that a command is told to write: its log, the number of its process, its data.
+    fn outputs(&mut self, argv: &[String]) -> Result<(), Refusal> {
+        let signals = self.input.knowledge.signals();
+        let cwd = self.input.facts.stage(self.stage).end.cwd.clone().unwrap_or_default();
+        for (i, word) in argv.iter().enumerate() {
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (word.as_str(), argv.get(i + 1).map(String::as_str)),
+            };
+            let Some(value) = value.filter(|v| signals.is_output(option) && !v.starts_with('-')) else {
+                continue;
+            };
+            if value.contains('$') {
+                return Err(needs_root(
+                    format!("`{}` writes to a place that is not known", short(&argv.join(" "))),
+                    "name the file without variables",
+                ));
+            }
+            let path = join(&cwd, value);
+            if !["/tmp", "/dev"].iter().any(|d| covers(d, &path)) {
+                self.outputs.push((path, format!("`{option}`")));
             }
         }
         Ok(())
@@ -321,6 +439,9 @@ impl<'a> Launch<'a> {
         let other = ["python", "node", "ruby", "perl", "php"]
             .iter()
             .any(|i| first.starts_with("#!") && first.contains(i));
+        if first.starts_with("#!") {
+            self.note(Place::Arguments, first, path)?;
+        }
         if other {
             return Ok(()); // its text is read with that of the program
         }

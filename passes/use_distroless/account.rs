@@ -111,6 +111,10 @@ fn root_is_needed(input: &Input, stage: &Stage) -> Option<String> {
     if has_volumes(input, stage) {
         return Some("its volumes belong to root".to_owned());
     }
+    let by_host = |s: &&crate::options::Service| !s.capabilities.is_empty() || !s.devices.is_empty();
+    if let Some(service) = services(input).find(by_host) {
+        return Some(format!("{} gives it capabilities or devices", service.by));
+    }
     if let Some(service) = services(input).find(|s| s.privileged || s.user.as_deref().is_some_and(is_root)) {
         return Some(format!("{} runs it so", service.by));
     }

@@ -11,6 +11,7 @@ pub struct Signals {
     users: Vec<Users>,
     writable: Writable,
     pub ports: Ports,
+    outputs: Outputs,
     files: Files,
     downloads: Downloads,
 }
@@ -112,6 +113,15 @@ pub struct Ports {
     checked: String,
 }
 
+/// Options of which the value is a file or folder that the program writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outputs {
+    options: Vec<String>,
+    source: String,
+    checked: String,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Users {
@@ -197,6 +207,12 @@ impl Signals {
         self.writable.names.iter().any(|n| n == name)
     }
 
+    /// Whether an option of that name tells a program where to write.
+    #[must_use]
+    pub fn is_output(&self, option: &str) -> bool {
+        self.outputs.options.iter().any(|o| o == option)
+    }
+
     /// Whether a variable of that name says where a program puts its data: `DATA_DIR`, `LOG_PATH`.
     #[must_use]
     pub fn names_data(&self, variable: &str) -> bool {
@@ -246,6 +262,7 @@ impl Signals {
         let rest = [
             ("writable", self.writable.source.as_str(), self.writable.checked.as_str()),
             ("ports", &self.ports.source, &self.ports.checked),
+            ("outputs", &self.outputs.source, &self.outputs.checked),
             ("files", &self.files.source, &self.files.checked),
             ("downloads", &self.downloads.source, &self.downloads.checked),
         ];

@@ -103,7 +103,8 @@ fn run(case: &Path, update: bool) -> Option<String> {
 }
 
 /// `options` of a case, a line each: `builder = classic`, `target = x`, `build-arg = K=V`, `settings = {"add-user": {}}`,
-/// `base-of = FILE`; and of a service that runs it `volume = A:B`, `run-as-non-root = true`.
+/// `base-of = FILE`; and of a service that runs it `volume = A:B`, `port = A:B`, `user = U`, `run-as-non-root = true`,
+/// `capability = C`, `device = D`, `privileged = true`, and in JSON `command = ["sh"]`, `entrypoint = ["sh"]`, `probe = ["sh"]`.
 pub fn options(case: &Path) -> Options {
     let mut options = Options::default();
     for line in fs::read_to_string(case.join("options")).unwrap_or_default().lines() {
@@ -125,6 +126,16 @@ pub fn options(case: &Path) -> Options {
             }
             ("base-of", file) => options.deployment.used_as_base_by.push(file.into()),
             ("volume", v) => service(&mut options).volumes.push(v.into()),
+            ("port", p) => service(&mut options).ports.push(p.into()),
+            ("capability", c) => service(&mut options).capabilities.push(c.into()),
+            ("device", d) => service(&mut options).devices.push(d.into()),
+            ("user", u) => service(&mut options).user = Some(u.into()),
+            ("privileged", _) => service(&mut options).privileged = true,
+            ("command", json) => service(&mut options).command = Some(serde_json::from_str(json).unwrap()),
+            ("entrypoint", json) => {
+                service(&mut options).entrypoint = Some(serde_json::from_str(json).unwrap())
+            }
+            ("probe", json) => service(&mut options).probe = Some(serde_json::from_str(json).unwrap()),
             ("run-as-non-root", _) => service(&mut options).run_as_non_root = true,
             _ => panic!("{}: {line} is no option", case.display()),
         }

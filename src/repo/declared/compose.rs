@@ -182,6 +182,8 @@ fn run(value: &Value, vars: &BTreeMap<String, String>) -> Service {
         ports,
         probe: get(value, "healthcheck").and_then(probe),
         privileged: text_at(value, "privileged").is_some_and(|t| t == "true"),
+        capabilities: list("cap_add"),
+        devices: list("devices"),
         ..Service::default()
     }
 }

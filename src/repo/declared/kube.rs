@@ -82,11 +82,32 @@ fn service(pod: &Value, container: &Value, by: String) -> Service {
         run_as_non_root: security("runAsNonRoot").is_some_and(|t| t == "true"),
         entrypoint: get(container, "command").map(texts),
         command: get(container, "args").map(texts),
-        volumes: list("volumeMounts").iter().filter_map(|v| text_at(v, "mountPath")).collect(),
+        volumes: list("volumeMounts").iter().filter_map(|v| mounted(pod, v)).collect(),
         ports: list("ports").iter().filter_map(|p| text_at(p, "containerPort")).collect(),
         privileged: at(container, &["securityContext", "privileged"])
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        capabilities: at(container, &["securityContext", "capabilities", "add"])
+            .map(texts)
+            .unwrap_or_default(),
         ..Service::default()
     }
+}
+
+/// A mount as compose writes it: what is kept has a source, `claim:/data`; so has a folder of the host. A claim whose files
+/// Kubernetes gives to a group of the pod (`fsGroup`) is open to every user.
+fn mounted(pod: &Value, mount: &Value) -> Option<String> {
+    let (name, path) = (text_at(mount, "name"), text_at(mount, "mountPath")?);
+    let volumes = get(pod, "volumes").map(items).unwrap_or_default();
+    let volume = volumes.iter().find(|v| text_at(v, "name") == name);
+    let open = at(pod, &["securityContext", "fsGroup"]).is_some();
+    let read_only = text_at(mount, "readOnly").is_some_and(|t| t == "true");
+    // without an entry it is a claim of a StatefulSet
+    let source = match volume {
+        Some(v) if get(v, "hostPath").is_some() => at(v, &["hostPath", "path"]).and_then(super::value::text),
+        Some(v) if get(v, "persistentVolumeClaim").is_none() => None,
+        _ => name.filter(|_| !open),
+    };
+    let mode = if read_only { ":ro" } else { "" };
+    Some(source.map_or_else(|| path.clone(), |s| format!("{s}:{path}{mode}")))
 }

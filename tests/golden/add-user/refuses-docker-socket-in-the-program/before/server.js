@@ -1,0 +1,1 @@
+const d = new Docker({ socketPath: "/var/run/docker.sock" })

@@ -1,0 +1,3 @@
+#!/bin/sh
+chown -R node:node /app/data
+exec su-exec node "$@"

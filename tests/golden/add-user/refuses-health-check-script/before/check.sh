@@ -1,0 +1,3 @@
+#!/bin/sh
+touch /app/alive
+curl -fs localhost:3000

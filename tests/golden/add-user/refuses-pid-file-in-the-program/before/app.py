@@ -1,0 +1,4 @@
+import os
+
+with open("/var/run/app.pid", "w") as f:
+    f.write(str(os.getpid()))
