@@ -34,7 +34,7 @@
 //! shell to look into the container with, and where nothing speaks for root the user becomes nonroot.
 //!
 //! ## Refuses
-//! A RUN that does more than the image makes needless; a shell form, a script, a health check or a probe that needs a shell;
+//! A RUN that does more than the image makes needless; a shell form whose words need the shell, a script, a health check or a probe that needs a shell;
 //! a program that is not seen to be linked statically; packages built for another C library; a base that brings more than
 //! an operating system; a stage that builds what it runs; another stage, service or file that uses it in another way.
 
@@ -52,8 +52,8 @@ mod copied;
 mod language;
 mod libraries;
 mod linkage;
-
 mod runs;
+mod shell_form;
 mod write;
 
 use account::{services, user};
@@ -101,6 +101,8 @@ pub(crate) struct Stage {
     body: std::ops::Range<usize>,
     /// What the container runs.
     argv: Vec<String>,
+    /// Whether a shell starts it: then it is written anew.
+    by_shell: bool,
     /// Where its COPYs put things.
     destinations: Vec<String>,
 }
@@ -120,7 +122,7 @@ struct Target<'a> {
 
 fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
     let image = base(input, last)?;
-    let (entrypoint, cmd) = started(input, last)?;
+    let (entrypoint, cmd, by_shell) = started(input, last)?;
     let own = |c: &Option<Command>| {
         c.as_ref().filter(|c| c.at.is_some()).map(|c| c.words.clone()).unwrap_or_default()
     };
@@ -130,6 +132,7 @@ fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
         from: last.from,
         body: last.body.clone(),
         argv,
+        by_shell,
         destinations: destinations(input, last)?,
     };
     health(input, &stage)?;
@@ -144,6 +147,15 @@ fn plan(input: &Input, last: &graph::Stage) -> Result<Finding, Refusal> {
     variables(input, &stage, &image, target.image)?;
     let mut removed = Vec::new();
     let mut evidence = target.evidence.clone();
+    if stage.by_shell {
+        evidence.push(
+            "its words need no shell: started without one the program is process 1 itself, and gets the signals that stop the container"
+                .into(),
+        );
+        if entrypoint.as_ref().is_some_and(|e| e.at.is_some()) {
+            evidence.push("arguments of `docker run`, which the shell ignored, are now given to it".into());
+        }
+    }
     for at in stage.body.clone().filter(|i| input.file.instructions[*i].keyword == Keyword::Run) {
         let why = runs::needless(input, at, target.program.as_slice(), target.image)?;
         removed.push(at);
@@ -221,7 +233,7 @@ fn unsuited(message: impl Into<String>, unlock: &str) -> Refusal {
 }
 
 /// ENTRYPOINT and CMD, if a container without a shell can run them.
-fn started(input: &Input, last: &graph::Stage) -> Result<(Option<Command>, Option<Command>), Refusal> {
+fn started(input: &Input, last: &graph::Stage) -> Result<(Option<Command>, Option<Command>, bool), Refusal> {
     for at in last.body.clone() {
         let ins = &input.file.instructions[at];
         if matches!(ins.keyword, Keyword::Shell | Keyword::Onbuild) {
@@ -230,20 +242,11 @@ fn started(input: &Input, last: &graph::Stage) -> Result<(Option<Command>, Optio
         }
     }
     let config = &input.facts.stage(last.index).config;
-    for (keyword, command) in [("ENTRYPOINT", &config.entrypoint), ("CMD", &config.cmd)] {
-        let Some(command) = command.as_ref().filter(|c| c.at.is_some()) else { continue };
-        if !command.exec {
-            return Err(unsuited(
-                format!("{keyword} is in the shell form, and there is no shell"),
-                "write it in the exec form",
-            ));
-        }
-    }
     let own = |c: &Option<Command>| c.as_ref().is_some_and(|c| c.at.is_some() && !c.words.is_empty());
     if !own(&config.entrypoint) && !own(&config.cmd) {
         return Err(unsuited("it starts what its base image starts", "say in ENTRYPOINT what it runs"));
     }
-    Ok((config.entrypoint.clone(), config.cmd.clone()))
+    shell_form::as_exec(input, config.entrypoint.as_ref(), config.cmd.as_ref())
 }
 
 fn destinations(input: &Input, last: &graph::Stage) -> Result<Vec<String>, Refusal> {
@@ -301,6 +304,16 @@ fn is_started(stage: &Stage, program: &str) -> bool {
 /// How the repository runs the image, where that names programs.
 fn deployment(input: &Input, stage: &Stage, has_entrypoint: bool) -> Result<(), Refusal> {
     for service in services(input) {
+        let gives = service.entrypoint.is_none() && service.command.as_ref().is_some_and(|c| !c.is_empty());
+        if stage.by_shell && has_entrypoint && gives {
+            return Err(unsuited(
+                format!(
+                    "{} gives arguments, which the shell of ENTRYPOINT ignores and the program would not",
+                    service.by
+                ),
+                "write ENTRYPOINT in the exec form",
+            ));
+        }
         let own = |words: &Option<Vec<String>>| {
             words.as_ref().is_none_or(|w| w.first().is_none_or(|p| is_started(stage, p)))
         };

@@ -3,7 +3,7 @@
 use super::{
     Stage, Target, is_copy,
     linkage::{self, Needs},
-    starts_none, unsuited,
+    shell_form, starts_none, unsuited,
 };
 use crate::{
     facts::{Command, contains, join},
@@ -87,13 +87,16 @@ pub(super) fn program<'a>(
             "add one",
         )
     })?;
+    let own = entrypoint.as_ref().is_some_and(|e| e.at.is_some() && !e.words.is_empty());
+    let starter = shell_form::starter(input, stage, own).filter(|_| stage.by_shell);
+    let edits: Vec<_> = starter.and_then(|i| shell_form::written(i, &stage.argv)).into_iter().collect();
     Ok(Target {
         name,
         image,
         program: Some(path.clone()),
         evidence,
-        edits: Vec::new(),
-        entrypoint_changes: false,
+        entrypoint_changes: !edits.is_empty(),
+        edits,
         writes_beside: false,
     })
 }

@@ -1,12 +1,12 @@
 //! A stage that runs an app by a runtime which a distroless image has: Java, Node.js.
 
-use super::{Stage, Target, cased, is_copy, starts_none, unsuited};
+use super::{Stage, Target, cased, is_copy, shell_form, starts_none, unsuited};
 use crate::{
     edit::Span,
     facts::Command,
     knowledge::{DistrolessImage, Family, Image, Runtime},
     pass::{Input, Reason, Refusal},
-    syntax::Keyword,
+    syntax::Instruction,
 };
 
 /// A stage that runs an app in a language of which distroless has the runtime.
@@ -175,12 +175,13 @@ fn launch(
     to: &DistrolessImage,
     own_entrypoint: bool,
 ) -> Result<(Vec<(Span, String)>, bool), Refusal> {
-    let keyword = if own_entrypoint { Keyword::Entrypoint } else { Keyword::Cmd };
-    let at = stage.body.clone().rev().find(|i| input.file.instructions[*i].keyword == keyword);
-    let Some(ins) = at.map(|i| &input.file.instructions[i]) else {
+    let Some(ins) = shell_form::starter(input, stage, own_entrypoint) else {
         return Err(unsuited("what it starts is not known", "write ENTRYPOINT"));
     };
     let binary = to.binary.clone().unwrap_or_default();
+    if stage.by_shell {
+        return anew(ins, &stage.argv, runtime, &binary, own_entrypoint);
+    }
     let args: Vec<Span> = ins.args().iter().map(|a| a.span).collect();
     let Some(first) = args.first() else {
         return Err(unsuited("what it starts is not known", "write ENTRYPOINT"));
@@ -203,6 +204,33 @@ fn launch(
         }
         _ => Err(unsuited("it starts the runtime alone", "say what it runs")),
     }
+}
+
+/// The same for a command in the shell form, all of which is written anew.
+fn anew(
+    ins: &Instruction,
+    argv: &[String],
+    runtime: &Runtime,
+    binary: &str,
+    own_entrypoint: bool,
+) -> Result<(Vec<(Span, String)>, bool), Refusal> {
+    let unknown = || unsuited("it starts the runtime alone", "say what it runs");
+    let (first, rest) = argv.split_first().ok_or_else(unknown)?;
+    // the image's own entrypoint starts the runtime: CMD says the rest
+    let left = rest.strip_prefix(runtime.launcher.as_slice()).filter(|l| !l.is_empty() && !own_entrypoint);
+    if let Some(left) = left {
+        return Ok((shell_form::written(ins, left).into_iter().collect(), true));
+    }
+    if rest.is_empty() {
+        return Err(unknown());
+    }
+    let program = if runtime.on_path { first.clone() } else { binary.to_owned() };
+    let words: Vec<String> = std::iter::once(program).chain(rest.iter().cloned()).collect();
+    let mut edits: Vec<(Span, String)> = shell_form::written(ins, &words).into_iter().collect();
+    if !own_entrypoint {
+        edits.push((ins.detail().keyword_span, cased("ENTRYPOINT", ins)));
+    }
+    Ok((edits, true))
 }
 
 fn quote(text: &str) -> String {

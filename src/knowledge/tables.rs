@@ -69,6 +69,8 @@ pub struct Swap {
     pub refresh: Vec<String>,
     /// Programs that only run text or another program.
     pub shells: Vec<String>,
+    /// Commands that a shell has in itself, or words of its grammar.
+    pub builtins: Vec<String>,
     /// Images with the C library, and with the libraries of C++ too.
     pub c_image: String,
     pub cpp_image: String,

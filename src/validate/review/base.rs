@@ -250,6 +250,7 @@ fn starts_the_same(pair: &Pair, name: &str, image: &DistrolessImage) -> Result<(
         (words(&config.entrypoint), words(&config.cmd))
     };
     let ((old_entry, old_cmd), (new_entry, new_cmd)) = (argv(pair.old), argv(pair.new));
+    let (old_entry, old_cmd) = without_shell(pair, old_entry, old_cmd)?;
     if [&new_entry, &new_cmd].into_iter().flatten().any(|(exec, ..)| !exec) {
         return fault("V1", format!("stage {stage}: a shell form is left, and there is no shell"));
     }
@@ -304,6 +305,63 @@ fn starts_the_same(pair: &Pair, name: &str, image: &DistrolessImage) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether it is in the exec form, whether the stage itself sets it, and its words.
+type Start = Option<(bool, bool, Vec<String>)>;
+
+/// The old ENTRYPOINT and CMD with the words that a shell would start. A shell form may become an exec form alone where there is
+/// no other command: an ENTRYPOINT in the shell form ignores CMD, and to an ENTRYPOINT a CMD in the shell form is a shell.
+fn without_shell(pair: &Pair, entry: Start, cmd: Start) -> Result<(Start, Start), Fault> {
+    let stage = pair.index;
+    let is_set = |c: &Start| c.as_ref().is_some_and(|(_, own, words)| *own && !words.is_empty());
+    let in_shell = |c: &Start| c.as_ref().is_some_and(|(exec, ..)| !exec);
+    if (in_shell(&entry) || in_shell(&cmd)) && is_set(&entry) && is_set(&cmd) {
+        return fault("V1", format!("stage {stage}: a shell form stood beside another command"));
+    }
+    let default = |view: &View| {
+        let config = &view.facts.stage(stage).config;
+        let own = [&config.entrypoint, &config.cmd].into_iter().flatten().filter(|c| !c.exec);
+        own.into_iter().all(|c| c.shell.as_slice() == ["/bin/sh", "-c"])
+    };
+    let plain = |c: Start| match c {
+        Some((false, own, words)) => {
+            match plain_words(pair, &words.join(" ")).filter(|_| default(pair.old)) {
+                Some(words) => Ok(Some((true, own, words))),
+                None => fault("V1", format!("stage {stage}: this needed a shell: {}", words.join(" "))),
+            }
+        }
+        other => Ok(other),
+    };
+    Ok((plain(entry)?, plain(cmd)?))
+}
+
+/// The words of a shell text that has nothing but letters, digits, a few signs, blanks, and quotes around such.
+fn plain_words(pair: &Pair, text: &str) -> Option<Vec<String>> {
+    let (mut words, mut word, mut quote): (Vec<String>, Option<String>, Option<char>) =
+        (Vec::new(), None, None);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (Some(_), ' ' | '\t' | '\'' | '"') => word.get_or_insert_default().push(c),
+            (_, c) if c.is_alphanumeric() || "_-./:,=+@%^".contains(c) => {
+                word.get_or_insert_default().push(c)
+            }
+            _ => return None,
+        }
+    }
+    words.extend(word);
+    if words.first().is_some_and(|w| w == "exec") && words.get(1).is_some_and(|w| !w.starts_with('-')) {
+        words.remove(0);
+    }
+    let builtins = &pair.knowledge.distroless().swap.builtins;
+    let first = words.first().filter(|w| !w.is_empty() && !w.contains('=') && !builtins.contains(w));
+    (quote.is_none() && first.is_some()).then_some(words)
 }
 
 /// What is started must find the C library that it was linked against: none, or one that is no newer than the image's.

@@ -129,3 +129,66 @@ fn the_language_must_be_the_same() {
     );
     assert!(judge(before, after, &all[..1]).is_err());
 }
+
+/// A stage that starts `command` of the shell form, and the same with `exec` on a new base.
+fn from_shell(command: &str, exec: &str) -> Result<(), String> {
+    let stage = |base: &str, start: &str| {
+        let build = "FROM golang:1.25 AS build\nRUN CGO_ENABLED=0 go build -o /server .\n";
+        format!("{build}FROM {base}\nCOPY --from=build /server /server\nWORKDIR /\n{start}\n")
+    };
+    let all = [Effect::Base { stage: 1 }, Effect::User { stage: 1 }, Effect::Entrypoint { stage: 1 }];
+    let (old, new) =
+        (stage("alpine:3.22", command), stage("gcr.io/distroless/static-debian13:nonroot", exec));
+    judge(&old, &new, &all)
+}
+
+#[test]
+fn a_shell_form_of_plain_words_may_become_an_exec_form() {
+    for (old, new) in [
+        ("CMD /server --port 8080", "CMD [\"/server\", \"--port\", \"8080\"]"),
+        ("CMD exec /server", "CMD [\"/server\"]"),
+        ("ENTRYPOINT ./server -v", "ENTRYPOINT [\"./server\", \"-v\"]"),
+        ("CMD /server 'a b' \"c\"d ''", "CMD [\"/server\", \"a b\", \"cd\", \"\"]"),
+        ("CMD /server \\\n  -v", "CMD [\"/server\", \"-v\"]"),
+    ] {
+        assert_eq!(from_shell(old, new), Ok(()), "{old}");
+    }
+}
+
+#[test]
+fn a_wrong_exec_form_is_caught() {
+    for (old, new, word) in [
+        ("CMD /server --port 8080", "CMD [\"/server\", \"--port 8080\"]", "starts"),
+        ("CMD /server --port 8080", "CMD [\"/server\", \"8080\"]", "starts"),
+        ("CMD /server --port 8080", "CMD [\"/server\", \"--port\", \"8081\"]", "starts"),
+        ("CMD /server", "CMD /server", "shell form is left"),
+        ("CMD /server", "CMD [\"sh\", \"-c\", \"/server\"]", "starts"),
+        ("CMD /server \"a  b\"", "CMD [\"/server\", \"a b\"]", "starts"),
+        ("CMD /server $PORT", "CMD [\"/server\", \"$PORT\"]", "needed a shell"),
+        ("CMD /server *.toml", "CMD [\"/server\", \"*.toml\"]", "needed a shell"),
+        ("CMD /server && /server", "CMD [\"/server\", \"&&\", \"/server\"]", "needed a shell"),
+        ("CMD /server ~/x", "CMD [\"/server\", \"~/x\"]", "needed a shell"),
+        ("CMD A=b /server", "CMD [\"A=b\", \"/server\"]", "needed a shell"),
+        ("CMD cd /server", "CMD [\"cd\", \"/server\"]", "needed a shell"),
+        ("CMD exec -a x /server", "CMD [\"-a\", \"x\", \"/server\"]", "needed a shell"),
+        ("CMD /server 'a", "CMD [\"/server\", \"a\"]", "needed a shell"),
+        ("ENTRYPOINT /server\nCMD [\"-v\"]", "ENTRYPOINT [\"/server\"]\nCMD [\"-v\"]", "beside another"),
+        (
+            "ENTRYPOINT [\"/server\"]\nCMD serve",
+            "ENTRYPOINT [\"/server\"]\nCMD [\"serve\"]",
+            "beside another",
+        ),
+        (
+            "SHELL [\"/bin/ash\", \"-ec\"]\nCMD /server",
+            "SHELL [\"/bin/ash\", \"-ec\"]\nCMD [\"/server\"]",
+            "needed a shell",
+        ),
+    ] {
+        let error = from_shell(old, new).expect_err(old);
+        assert!(error.contains(word), "{old} -> {new}: {error}");
+    }
+    let all = [Effect::Base { stage: 0 }];
+    let (old, new) =
+        ("FROM alpine\nCMD /server\n", "FROM gcr.io/distroless/static-debian13:latest\nCMD [\"/server\"]\n");
+    assert!(judge(old, new, &all).unwrap_err().contains("Cmd"), "it is not declared");
+}
