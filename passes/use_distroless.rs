@@ -49,6 +49,7 @@ use crate::{
 
 mod account;
 mod copied;
+mod inherited;
 mod language;
 mod libraries;
 mod linkage;
@@ -171,10 +172,7 @@ fn base(input: &Input, last: &graph::Stage) -> Result<Image, Refusal> {
     let shared = |message: String| {
         Refusal::new(Reason::StageShared, message, "give the image that ships a stage of its own")
     };
-    if let Base::Stage(parent) = last.base {
-        let name = input.graph.stages()[parent].name.clone().unwrap_or_else(|| parent.to_string());
-        return Err(shared(format!("it starts from the stage {name}, which is more than an image")));
-    }
+    let root = inherited::root(input, last)?;
     let facts = input.facts.stage(last.index);
     if !facts.is_target {
         return Err(shared("the build stops at another stage: how the last one is used is not known".into()));
@@ -184,7 +182,7 @@ fn base(input: &Input, last: &graph::Stage) -> Result<Image, Refusal> {
     }
     let unknown =
         |message: &str| Refusal::new(Reason::ImageUnknown, message, "use an image that the catalogue has");
-    let Base::Image { reference, .. } = &last.base else {
+    let Base::Image { reference, .. } = &root.base else {
         return Err(Refusal::new(
             Reason::VariableUnresolved,
             "the base image has no known name",

@@ -1,6 +1,6 @@
 //! The edits of the rewrite.
 
-use super::{Stage, Target, account, cased, is_copy};
+use super::{Stage, Target, account, cased, inherited, is_copy};
 use crate::{
     edit::{Edits, Span},
     facts::{contains, covers},
@@ -50,13 +50,15 @@ pub(super) fn write(
     if target.entrypoint_changes {
         effects.push(Effect::Entrypoint { stage: stage.index });
     }
+    let mut first = inherited::variables(input, stage.index);
     if let Some(dir) = folder(input, stage, &target)? {
         effects.push(Effect::Workdir { stage: stage.index });
         if let Some(dir) = dir {
-            edits
-                .dockerfile
-                .insert(from.full.end, format!("{} {dir}{}", cased("WORKDIR", from), file.line_end()));
+            first.push_str(&format!("{} {dir}{}", cased("WORKDIR", from), file.line_end()));
         }
+    }
+    if !first.is_empty() {
+        edits.dockerfile.insert(from.full.end, first);
     }
     let lost: Vec<String> = image
         .env

@@ -85,6 +85,8 @@ impl Config {
             Keyword::Env => {
                 for (key, value) in ins.pairs() {
                     let (key, value) = (text(&key.value), text(&value.value));
+                    let old = self.env.iter().find(|(k, _)| *k == key);
+                    let value = old.map_or_else(|| value.clone(), |(k, v)| put(&value, k, v));
                     match self.env.iter_mut().find(|(k, _)| *k == key) {
                         Some((_, v)) => *v = value,
                         None => self.env.push((key, value)),
@@ -159,5 +161,38 @@ impl Config {
         ]
         .into_iter()
         .find_map(|(name, equal)| (!equal).then_some(name))
+    }
+}
+
+/// `text` with `$name` and `${name}`, which are left where a value is not known, as `value`: twice `ENV PATH=/x:$PATH` is not
+/// the same as once.
+fn put(text: &str, name: &str, value: &str) -> String {
+    let text = text.replace(&format!("${{{name}}}"), value);
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find(&format!("${name}")) {
+        let after = &rest[at + 1 + name.len()..];
+        let longer = after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        out.push_str(&rest[..at]);
+        out.push_str(if longer { &rest[at..at + 1 + name.len()] } else { value });
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::put;
+
+    #[test]
+    fn puts_a_value_in() {
+        for (text, expect) in [
+            ("/x:$PATH", "/x:/y:$PATH"),
+            ("/x:${PATH}:/z", "/x:/y:$PATH:/z"),
+            ("$PATHS:$PATH", "$PATHS:/y:$PATH"),
+            ("/x", "/x"),
+        ] {
+            assert_eq!(put(text, "PATH", "/y:$PATH"), expect);
+        }
     }
 }

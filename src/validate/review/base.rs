@@ -3,9 +3,10 @@
 
 use crate::{
     facts::{Command, covers, is_root, join},
+    graph::Base,
     knowledge::{DistrolessImage, Libc},
     pass::Effect,
-    syntax::Keyword,
+    syntax::{Instruction, Keyword},
     validate::{
         Fault, Pair, View,
         align::Alignment,
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    nothing_is_lost(pair)?;
     commands_are_gone(pair, alignment)?;
     copies_are_equal(pair)?;
     folders_are_equal(pair)?;
@@ -65,12 +67,40 @@ fn commands_are_gone(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         let ins = body
             .map(|i| &view.file.instructions[i])
             .filter(|i| matches!(i.keyword, Keyword::Env | Keyword::Arg | Keyword::Shell));
+        // a stage of the file that is left gives its ENVs on
+        let left = parents(view, stage).filter(|i| i.keyword == Keyword::Env);
+        let ins = left.chain(ins);
         ins.map(|i| String::from_utf8_lossy(i.source()).into_owned()).collect()
     };
     if state(pair.old) != state(pair.new) {
         return fault("V1", format!("stage {stage}: ENV, ARG or SHELL differ"));
     }
     Ok(())
+}
+
+/// The instructions of the stages of the file that `stage` starts from, in order.
+fn parents<'a>(view: &'a View, stage: usize) -> impl Iterator<Item = &'a Instruction> {
+    let mut stages = Vec::new();
+    let mut base = &view.graph.stages()[stage].base;
+    while let Base::Stage(parent) = *base {
+        let parent = &view.graph.stages()[parent];
+        stages.push(parent.body.clone());
+        base = &parent.base;
+    }
+    stages.into_iter().rev().flatten().map(|i| &view.file.instructions[i])
+}
+
+/// A stage of the file that is left only set variables and the working directory.
+fn nothing_is_lost(pair: &Pair) -> Result<(), Fault> {
+    let (old, new) = (parents(pair.old, pair.index), parents(pair.new, pair.index).count());
+    let mut made = old.filter(|i| !matches!(i.keyword, Keyword::Env | Keyword::Workdir));
+    match made.next() {
+        Some(ins) if new == 0 => {
+            let text = String::from_utf8_lossy(ins.source()).trim().to_owned();
+            fault("V2", format!("stage {}: the stage that it started from had this: {text}", pair.index))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn copies<'a>(ops: &'a [Op]) -> Vec<&'a Copy> {
@@ -376,7 +406,7 @@ fn libc_fits(pair: &Pair, image: &DistrolessImage, copy: &Copy) -> Result<(), Fa
         }
         seen.push(stage);
         let here = &view.graph.stages()[stage];
-        if let crate::graph::Base::Stage(parent) = here.base {
+        if let Base::Stage(parent) = here.base {
             open.push(parent);
         }
         for at in here.body.clone() {

@@ -192,3 +192,30 @@ fn a_wrong_exec_form_is_caught() {
         ("FROM alpine\nCMD /server\n", "FROM gcr.io/distroless/static-debian13:latest\nCMD [\"/server\"]\n");
     assert!(judge(old, new, &all).unwrap_err().contains("Cmd"), "it is not declared");
 }
+
+#[test]
+fn what_a_stage_of_the_file_gave_must_be_there() {
+    let build = "FROM golang:1.25 AS build\nRUN CGO_ENABLED=0 go build -o /server .\n";
+    let parent = "FROM alpine:3.22 AS base\nWORKDIR /app\nENV A=b\nENV C=d\n";
+    let rest = "COPY --from=build /server /server\nCMD [\"/server\"]\n";
+    let old = format!("{build}{parent}FROM base\n{rest}");
+    let new = "FROM gcr.io/distroless/static-debian13:nonroot\nENV A=b\nENV C=d\nWORKDIR /app\n";
+    let new = format!("{build}{parent}{new}{rest}");
+    let all = [Effect::Base { stage: 2 }, Effect::User { stage: 2 }, Effect::Workdir { stage: 2 }];
+    assert_eq!(judge(&old, &new, &all), Ok(()));
+    for (from, to, word) in [
+        ("nonroot\nENV A=b\n", "nonroot\n", "Env"),
+        ("nonroot\nENV A=b\nENV C=d\n", "nonroot\nENV C=d\nENV A=b\n", "Env"),
+        ("nonroot\nENV A=b", "nonroot\nENV A=x", "Env"),
+        ("nonroot\nENV A=b\nENV C=d\nWORKDIR /app\n", "nonroot\nENV A=b\nENV C=d\nWORKDIR /\n", "folders"),
+    ] {
+        assert!(new.contains(from), "{from}");
+        let error = judge(&old, &new.replacen(from, to, 1), &all).expect_err(to);
+        assert!(error.contains(word), "{to}: {error}");
+    }
+    for made in ["RUN apk add ffmpeg", "COPY x /x", "USER app", "EXPOSE 80"] {
+        let more = |t: &str| t.replace("base\nWORKDIR", &format!("base\n{made}\nWORKDIR"));
+        let error = judge(&more(&old), &more(&new), &all).expect_err(made);
+        assert!(error.contains("had this") || error.contains("config"), "{made}: {error}");
+    }
+}
