@@ -2,7 +2,8 @@
 //!
 //! ## Why
 //! A process that runs as root in a container is root to everything that the container shares with its host, and may write
-//! every file of the image. Most programs need none of that. Kubernetes refuses such an image where `runAsNonRoot` is set.
+//! every file of the image. Most programs need none of that. Kubernetes refuses such an image where `runAsNonRoot` is set, and
+//! one whose user has a name alone: there a name becomes the number that the file gives it.
 //!
 //! ## Context
 //! app.py: print("hello")
@@ -56,6 +57,7 @@ mod brought;
 mod config;
 mod files;
 mod launch;
+mod number;
 mod write;
 
 use account::account;
@@ -108,7 +110,7 @@ struct Found {
 fn finding(input: &Input, stage: usize) -> Option<Finding> {
     let facts = input.facts.stage(stage);
     if facts.end.is_root() == Some(false) {
-        return None;
+        return number::finding(input, stage);
     }
     let body = input.graph.stages()[stage].body.clone();
     let starts =

@@ -22,6 +22,12 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     }
     let end = &pair.new.facts.stage(stage).end;
     let user = user(end, stage)?;
+    if pair.old.facts.stage(stage).end.is_root() == Some(false) {
+        if !only_the_user_differs(pair, alignment) {
+            undeclared(pair, alignment)?;
+        }
+        return is_the_same(pair, &user);
+    }
     let until = user_comes_last(pair)?;
     let mut rest =
         Alignment { removed: Vec::new(), added: alignment.added.clone(), kept: alignment.kept.clone() };
@@ -106,6 +112,51 @@ fn user_comes_last(pair: &Pair) -> Result<usize, Fault> {
         return fault("V2", format!("stage {} changes more of its state than one USER", pair.index));
     }
     Ok(at)
+}
+
+/// Whether nothing differs but how the user is named for whom the same commands run and the same folders are made.
+fn only_the_user_differs(pair: &Pair, alignment: &Alignment) -> bool {
+    let same = |pair: (&Op, &Op)| match pair {
+        (Op::Dir(a), Op::Dir(b)) => (&a.path, a.trail) == (&b.path, b.trail),
+        (Op::Exec(a), Op::Exec(b)) => (&a.unit, &a.flags, a.trail) == (&b.unit, &b.flags, b.trail),
+        _ => false,
+    };
+    let (old, new) = (pair.removed(alignment), pair.added(alignment));
+    old.len() == new.len() && old.into_iter().zip(new).all(same)
+}
+
+/// One USER names by its number whom it named before, and who is alone with that number. The group stays as it is written; none
+/// stays as it is in the image, but for the folders that a WORKDIR below makes, whose group becomes the number.
+fn is_the_same(pair: &Pair, user: &Owner) -> Result<(), Fault> {
+    let stage = pair.index;
+    let (old, new) = (pair.old_ops.whole_trail(), pair.new_ops.whole_trail());
+    let mut differ = (0..old.len().max(new.len())).filter(|i| old.get(*i) != new.get(*i));
+    let (Some(at), None) = (differ.next(), differ.next()) else {
+        return fault("V2", format!("stage {stage} changes more of its state than one USER"));
+    };
+    let spec = |trail: &[String]| {
+        let text = trail.get(at).and_then(|t| t.strip_prefix("USER "))?.trim().to_owned();
+        let (user, group) = text.split_once(':').map_or((text.as_str(), None), |(u, g)| (u, Some(g)));
+        Some((user.to_owned(), group.map(str::to_owned)))
+    };
+    let accounts = &pair.old.facts.stage(stage).end.accounts;
+    let (Some((name, group)), Some((number, new_group))) = (spec(old), spec(new)) else {
+        return fault("V2", format!("stage {stage} changes more of its state than one USER"));
+    };
+    let Some(member) = accounts.user(&name).filter(|m| m.id.map(Owner::Number).as_ref() == Some(user)) else {
+        return fault("V1", format!("stage {stage}: {number} is not known to be the number of {name}"));
+    };
+    if number.parse().ok().map(Owner::Number).as_ref() != Some(user) || group != new_group {
+        return fault("V1", format!("stage {stage}: the user or the group is another one"));
+    }
+    if accounts.users.iter().filter(|u| u.id == member.id).count() != 1 {
+        return fault("V1", format!("stage {stage}: {number} is the number of more than one user"));
+    }
+    let makes = old[at + 1..].iter().any(|t| t.starts_with("WORKDIR "));
+    if makes && group.is_none() && member.group.as_ref() != Some(user) {
+        return fault("V4", format!("stage {stage}: a folder that WORKDIR makes would have another group"));
+    }
+    Ok(())
 }
 
 /// The added COPY, if any, that is the removed operation `i` with the user as the owner of a declared path.
@@ -301,6 +352,38 @@ mod tests {
         check(NODE, &node("CMD", hidden), &[USER, added("useradd x > /etc/y")], Some("this is new"));
         let undeclared_copy = node("COPY .", "COPY --chown=node .").replace("CMD", "USER node\nCMD");
         check(NODE, &undeclared_copy, &[USER], Some("V2"));
+    }
+
+    #[test]
+    fn a_name_may_become_its_number() {
+        let made =
+            "FROM debian:12\nRUN groupadd -g 20002 web && useradd -u 10001 -g web app\nUSER app\nRUN x\n";
+        let to = |from: &str, to: &str| {
+            assert!(made.contains(from));
+            made.replacen(from, to, 1)
+        };
+        check(made, &to("USER app", "USER 10001"), &[USER], None);
+        for (from, to_, word) in [
+            ("USER app", "USER 10002", "not known to be the number"),
+            ("USER app", "USER 10001:0", "another one"),
+            ("USER app", "USER 0", "root"),
+            ("USER app", "USER web", "not known to exist"),
+            ("USER app\n", "", "root"),
+            ("USER app\nRUN x", "USER 10001\nRUN y", "RUN x"),
+            ("USER app\nRUN x", "RUN x\nUSER 10001", "RUN x"),
+            ("USER app", "WORKDIR /x\nUSER 10001", "WorkingDir"),
+        ] {
+            check(made, &to(from, to_), &[USER], Some(word));
+        }
+        check(made, &to("USER app", "USER 10001"), &[], Some("User"));
+        let below = |t: &str| t.replace("RUN x", "WORKDIR /app");
+        check(&below(made), &below(&to("USER app", "USER 10001")), &[USER], Some("another group"));
+        let own = |t: &str| below(t).replace("-g 20002 web", "-g 10001 web");
+        check(&own(made), &own(&to("USER app", "USER 10001")), &[USER], None);
+        let with = |t: &str, u: &str| below(t).replace("USER app", u);
+        check(&with(made, "USER app:web"), &with(made, "USER 10001:web"), &[USER], None);
+        let twice = |t: &str| t.replace("-g web app", "-g web app && useradd -o -u 10001 job");
+        check(&twice(made), &twice(&to("USER app", "USER 10001")), &[USER], Some("more than one"));
     }
 
     #[test]
