@@ -55,6 +55,7 @@ mod libraries;
 mod linkage;
 mod runs;
 mod shell_form;
+mod without_c;
 mod write;
 
 use account::{services, user};

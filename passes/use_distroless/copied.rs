@@ -89,7 +89,7 @@ pub(super) fn program<'a>(
     })?;
     let own = entrypoint.as_ref().is_some_and(|e| e.at.is_some() && !e.words.is_empty());
     let starter = shell_form::starter(input, stage, own).filter(|_| stage.by_shell);
-    let edits: Vec<_> = starter.and_then(|i| shell_form::written(i, &stage.argv)).into_iter().collect();
+    let edits = starter.and_then(|i| shell_form::written(i, &stage.argv)).unwrap_or_default();
     Ok(Target {
         name,
         image,

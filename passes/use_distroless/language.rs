@@ -219,14 +219,14 @@ fn anew(
     // the image's own entrypoint starts the runtime: CMD says the rest
     let left = rest.strip_prefix(runtime.launcher.as_slice()).filter(|l| !l.is_empty() && !own_entrypoint);
     if let Some(left) = left {
-        return Ok((shell_form::written(ins, left).into_iter().collect(), true));
+        return Ok((shell_form::written(ins, left).ok_or_else(unknown)?, true));
     }
     if rest.is_empty() {
         return Err(unknown());
     }
     let program = if runtime.on_path { first.clone() } else { binary.to_owned() };
     let words: Vec<String> = std::iter::once(program).chain(rest.iter().cloned()).collect();
-    let mut edits: Vec<(Span, String)> = shell_form::written(ins, &words).into_iter().collect();
+    let mut edits = shell_form::written(ins, &words).ok_or_else(unknown)?;
     if !own_entrypoint {
         edits.push((ins.detail().keyword_span, cased("ENTRYPOINT", ins)));
     }

@@ -131,7 +131,7 @@ fn tools_alone(call: &Call, path: &str) -> Result<(), String> {
 }
 
 /// Whether a RUN compiles by another program than those of the catalogue, or unpacks what it downloads.
-fn brings_more(input: &Input, at: usize, commands: &[&Simple]) -> bool {
+pub(super) fn brings_more(input: &Input, at: usize, commands: &[&Simple]) -> bool {
     let compilers = &input.knowledge.distroless().swap.compilers;
     let calls: Vec<Vec<String>> = commands
         .iter()
@@ -149,7 +149,7 @@ fn brings_more(input: &Input, at: usize, commands: &[&Simple]) -> bool {
 }
 
 /// Whether a COPY or ADD brings files to where libraries are found.
-fn copies_libraries(input: &Input, at: usize) -> bool {
+pub(super) fn copies_libraries(input: &Input, at: usize) -> bool {
     let ins = &input.file.instructions[at];
     if !matches!(ins.keyword, Keyword::Copy | Keyword::Add) {
         return false;

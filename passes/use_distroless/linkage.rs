@@ -1,6 +1,6 @@
 //! How a program that the image starts was made: followed back through COPY, cp and stages to the command that links it.
 
-use super::libraries;
+use super::{libraries, without_c};
 use crate::{
     context::{Context, FileKind, go_match},
     facts::{covers, join, parent},
@@ -397,6 +397,17 @@ impl<'a> Call<'a, '_> {
                 Some(None) => Err(unknown(format!(
                     "the value of {name}, on which the linking of {path} depends, can change from outside"
                 ))),
+                None if without_c::has_none(self.input, compiler, self.stage)
+                    && compiler
+                        .dynamic
+                        .iter()
+                        .flat_map(|d| &d.never_env)
+                        .all(|n| self.variable(n).is_none()) =>
+                {
+                    Ok(format!(
+                        "{path} is linked statically: without a compiler of C, which its build stage lacks, `{program}` uses no cgo ({place})"
+                    ))
+                }
                 _ => Err(self.with_cgo(name, want, path)),
             };
         }

@@ -86,9 +86,20 @@ pub(super) fn starter<'a>(input: &Input<'a>, stage: &Stage, entrypoint: bool) ->
     stage.body.clone().rev().map(|i| &instructions[i]).find(|i| i.keyword == keyword)
 }
 
-/// The edit that writes the words of `ins` as `words`.
-pub(super) fn written(ins: &Instruction, words: &[String]) -> Option<(Span, String)> {
-    let word = |w: &String| serde_json::to_string(w).unwrap_or_default();
-    let list = words.iter().map(word).collect::<Vec<_>>().join(", ");
-    ins.args().first().map(|a| (a.span, format!("[{list}]")))
+/// The edits that write `ins`, in the shell form, as the list of `words`, which are its last ones but for the first that may be
+/// another one. What stands between them stays: a command of many lines keeps its lines.
+pub(super) fn written(ins: &Instruction, words: &[String]) -> Option<Vec<(Span, String)>> {
+    let script = shell::parse(ins.rest(), Dialect::Posix);
+    let commands = script.commands();
+    let [one] = commands.as_slice() else { return None };
+    let spans: Vec<Span> = one.simple.words.iter().map(|w| script.in_file(w.span)).collect();
+    let kept = spans.get(spans.len().checked_sub(words.len())?..)?;
+    let last = words.len().checked_sub(1)?;
+    let edit = |(i, (word, span)): (usize, (&String, &Span))| {
+        let (open, start) = if i == 0 { ("[", spans[0].start) } else { ("", span.start) };
+        let close = if i == last { "]" } else { "," };
+        let text = serde_json::to_string(word).unwrap_or_default();
+        (Span { start, end: span.end }, format!("{open}{text}{close}"))
+    };
+    Some(words.iter().zip(kept).enumerate().map(edit).collect())
 }

@@ -104,6 +104,8 @@ pub struct Compiler {
     pub static_targets: Vec<String>,
     /// Systems on which the target of the host is one of those.
     pub static_families: Vec<Family>,
+    /// Where it links statically since it finds no compiler of C.
+    pub without_c: Option<WithoutC>,
     /// How it links otherwise; none: in a way that is not followed.
     pub dynamic: Option<Dynamic>,
     /// Files of a project that configure it, and texts in them that may change how it links.
@@ -118,6 +120,32 @@ pub struct Compiler {
     pub sources: Vec<String>,
     /// Text in sources of programs that start other programs.
     pub starts_programs: Vec<String>,
+}
+
+/// Images of a compiler without one of C, and since which of its versions it then links statically.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WithoutC {
+    /// Major and minor.
+    pub since: (u32, u32),
+    pub families: Vec<Family>,
+    /// Packages that bring no compiler of C.
+    pub packages: Vec<String>,
+    /// Some that bring one, or are it.
+    pub never: Vec<String>,
+}
+
+impl WithoutC {
+    /// Whether a version (`1.22`, `1.22.3`) is one of those. A major version alone is that of a tag that moves, which is.
+    #[must_use]
+    pub fn is_new_enough(&self, version: &str) -> bool {
+        let mut parts = version.split('.').map(str::parse::<u32>);
+        match (parts.next(), parts.next()) {
+            (Some(Ok(major)), None) => major >= self.since.0,
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= self.since,
+            _ => false,
+        }
+    }
 }
 
 /// How a compiler links to shared libraries, and what tells to which.

@@ -448,8 +448,34 @@ fn is_static(pair: &Pair, stage: usize, source: &str) -> bool {
         });
         let by_target = c.static_targets.iter().any(|t| source.contains(t));
         let by_system = source.contains(&c.program) && family.is_some_and(|f| c.static_families.contains(&f));
-        by_env || by_target || by_system
+        by_env || by_target || by_system || (source.contains(&c.program) && finds_no_c(pair, c, stage))
     })
+}
+
+/// Whether a build stage is one of a compiler that finds no compiler of C there, as far as its words tell.
+fn finds_no_c(pair: &Pair, compiler: &crate::knowledge::Compiler, stage: usize) -> bool {
+    let (Some(without), Some(image)) = (&compiler.without_c, &pair.new.facts.stage(stage).image) else {
+        return false;
+    };
+    let new =
+        image.language.as_ref().and_then(|(_, v)| v.as_deref()).is_none_or(|v| without.is_new_enough(v));
+    let own = pair.new.file.instructions[pair.new.graph.stages()[stage].body.clone()].iter();
+    let mut words = own.chain(parents(pair.new, stage)).flat_map(|i| {
+        let text = String::from_utf8_lossy(i.source()).into_owned();
+        text.split(|c: char| c.is_whitespace() || "=\"';&|".contains(c))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    let asks = |w: String| {
+        let variable = compiler.static_env.as_ref().is_some_and(|(n, _)| *n == w);
+        let linker = compiler.dynamic.iter().any(|d| d.never_env.contains(&w));
+        variable || linker || without.never.contains(&w)
+    };
+    compiler.images.contains(&image.name)
+        && without.families.contains(&image.family)
+        && new
+        && !pair.new.facts.stage(stage).image_by_argument
+        && !words.any(asks)
 }
 
 /// Whether the C library of a build stage is glibc of a Debian that is not newer than the new base's.

@@ -219,3 +219,26 @@ fn what_a_stage_of_the_file_gave_must_be_there() {
         assert!(error.contains("had this") || error.contains("config"), "{made}: {error}");
     }
 }
+
+#[test]
+fn a_compiler_that_finds_no_c_links_statically() {
+    let file = |build: &str, base: &str| {
+        format!("{build}\nFROM {base}\nCOPY --from=build /server /server\nWORKDIR /\nCMD [\"/server\"]\n")
+    };
+    let all = [Effect::Base { stage: 1 }, Effect::User { stage: 1 }];
+    let judge = |build: &str| {
+        judge(&file(build, "alpine:3.22"), &file(build, "gcr.io/distroless/static-debian13:nonroot"), &all)
+    };
+    let go = "RUN go build -o /server .";
+    assert_eq!(judge(&format!("FROM golang:1.24-alpine AS build\n{go}")), Ok(()));
+    for build in [
+        format!("FROM golang:1.19-alpine AS build\n{go}"),
+        format!("FROM golang:1.24 AS build\n{go}"),
+        format!("ARG V=1.24\nFROM golang:${{V}}-alpine AS build\n{go}"),
+        format!("FROM golang:1.24-alpine AS build\nRUN apk add git gcc musl-dev\n{go}"),
+        format!("FROM golang:1.24-alpine AS build\nENV CGO_ENABLED=1\n{go}"),
+        format!("FROM golang:1.24-alpine AS build\n{}", go.replace("go build", "CC=/opt/cc go build")),
+    ] {
+        assert!(judge(&build).unwrap_err().contains("statically"), "{build}");
+    }
+}
