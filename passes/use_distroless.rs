@@ -328,6 +328,21 @@ fn deployment(input: &Input, stage: &Stage, has_entrypoint: bool) -> Result<(), 
                 "let it start the image's own program",
             ));
         }
+        if let Some(hook) = service.hooks.iter().find(|h| h.first().is_some_and(|p| !is_started(stage, p))) {
+            return Err(unsuited(
+                format!("{} runs `{}` in it, which the image lacks", service.by, hook[0]),
+                "let the program do what it does",
+            ));
+        }
+        if service.synced {
+            return Err(unsuited(
+                format!(
+                    "{} puts files into the running container, by programs that the image lacks",
+                    service.by
+                ),
+                "build the image anew instead",
+            ));
+        }
         let probe = service.probe.as_deref().unwrap_or_default();
         let probe = probe.strip_prefix(&["CMD".to_owned()]).unwrap_or(probe);
         if probe.first().is_some_and(|p| p != "NONE" && !is_started(stage, p)) {

@@ -142,6 +142,10 @@ pub struct Service {
     pub ports: Vec<String>,
     /// A health check or probe that runs a command in the container.
     pub probe: Option<Vec<String>>,
+    /// Other commands that are run in the container: hooks of its start and its end.
+    pub hooks: Vec<Vec<String>>,
+    /// Whether a tool puts files into the running container, as its user.
+    pub synced: bool,
     pub privileged: bool,
     /// Capabilities that are added.
     pub capabilities: Vec<String>,

@@ -102,6 +102,10 @@ pub(super) fn services_are_unprivileged(
         if service.privileged {
             return Err(needs_root(format!("{by} runs it privileged"), unlock));
         }
+        if service.synced {
+            let why = "the user could not write them";
+            return Err(needs_root(format!("{by} puts files into the running container: {why}"), unlock));
+        }
         if let Some(capability) = service.capabilities.first() {
             let why = "a capability that is added counts for root alone";
             return Err(needs_root(format!("{by} adds {capability}: {why}"), unlock));

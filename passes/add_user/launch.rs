@@ -89,6 +89,9 @@ impl<'a> Launch<'a> {
         for service in super::services(self.input, self.stage) {
             let probe = service.probe.as_deref().unwrap_or_default();
             self.check(probe).map_err(|r| of(r, &format!("the check of {}", service.by)))?;
+            for hook in &service.hooks {
+                self.check(hook).map_err(|r| of(r, &format!("a hook of {}", service.by)))?;
+            }
         }
         Ok(())
     }

@@ -71,6 +71,9 @@ pub(super) fn write(
         effects.push(Effect::Env { stage: stage.index, names: lost });
     }
     evidence.push(user.says);
+    if input.facts.stage(stage.index).image_by_argument {
+        evidence.push("an ARG chose a part of the base's name, and no longer does".into());
+    }
     if contains(from.source(), b"@") {
         evidence.push("the base was pinned by digest: pin the new one when you take it".into());
     }

@@ -104,7 +104,8 @@ fn run(case: &Path, update: bool) -> Option<String> {
 
 /// `options` of a case, a line each: `builder = classic`, `target = x`, `build-arg = K=V`, `settings = {"add-user": {}}`,
 /// `base-of = FILE`; and of a service that runs it `volume = A:B`, `port = A:B`, `user = U`, `run-as-non-root = true`,
-/// `capability = C`, `device = D`, `privileged = true`, and in JSON `command = ["sh"]`, `entrypoint = ["sh"]`, `probe = ["sh"]`.
+/// `capability = C`, `device = D`, `privileged = true`, and in JSON `command = ["sh"]`, `entrypoint = ["sh"]`, `probe = ["sh"]`, `hook = ["sh"]`;
+/// `synced = true`.
 pub fn options(case: &Path) -> Options {
     let mut options = Options::default();
     for line in fs::read_to_string(case.join("options")).unwrap_or_default().lines() {
@@ -130,6 +131,8 @@ pub fn options(case: &Path) -> Options {
             ("capability", c) => service(&mut options).capabilities.push(c.into()),
             ("device", d) => service(&mut options).devices.push(d.into()),
             ("user", u) => service(&mut options).user = Some(u.into()),
+            ("hook", json) => service(&mut options).hooks.push(serde_json::from_str(json).unwrap()),
+            ("synced", _) => service(&mut options).synced = true,
             ("privileged", _) => service(&mut options).privileged = true,
             ("command", json) => service(&mut options).command = Some(serde_json::from_str(json).unwrap()),
             ("entrypoint", json) => {

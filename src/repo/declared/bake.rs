@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
-    Entries, Entry, compose, image_name,
+    Entries, Entry, Service, compose, image_name,
     value::{Step, Value, at, documents, expand, fields, get, items, line_of, text, text_at, texts},
 };
 
@@ -43,6 +43,7 @@ pub(super) fn skaffold(source: &str, dir: &Path) -> Entries {
                 let mut path = path.clone();
                 path.extend([Step::Key("build"), Step::Key("artifacts"), Step::Item(n)]);
                 if let Some(mut entry) = artifact_entry(artifact, dir) {
+                    entry.service = in_the_container(holder, artifact);
                     entry.line = before + line_of(part, &path);
                     out.builds.push(entry);
                 }
@@ -74,6 +75,25 @@ fn artifact_entry(artifact: &Value, dir: &Path) -> Option<Entry> {
         }
     }
     Some(entry)
+}
+
+/// What skaffold does in a container that runs already: it puts files into it (`sync`), and runs hooks. Those of the deployment
+/// name containers, not images: one may be of any artifact.
+fn in_the_container(holder: &Value, artifact: &Value) -> Option<Service> {
+    let listed = |hooks: &Value| -> Vec<Vec<String>> {
+        let lists = ["before", "after"].iter().filter_map(|k| get(hooks, k)).flat_map(items);
+        lists.filter_map(|h| at(h, &["container", "command"]).map(texts)).collect()
+    };
+    let deployers = get(holder, "deploy").into_iter().flat_map(fields).map(|(_, d)| d);
+    let deploy = deployers.filter_map(|d| get(d, "hooks")).flat_map(listed);
+    let sync = get(artifact, "sync");
+    let own = sync.and_then(|s| get(s, "hooks")).into_iter().flat_map(listed);
+    let hooks: Vec<_> = own.chain(deploy).collect();
+    (sync.is_some() || !hooks.is_empty()).then(|| Service {
+        hooks,
+        synced: sync.is_some(),
+        ..Service::default()
+    })
 }
 
 fn targets(doc: &Value, dir: &Path, line: &dyn Fn(&str) -> usize) -> Entries {

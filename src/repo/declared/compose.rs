@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Entries, Entry, Service, commands,
-    value::{Step, Value, documents, expand, fields, get, items, line_of, text, text_at, texts},
+    value::{Step, Value, at, documents, expand, fields, get, items, line_of, text, text_at, texts},
 };
 
 /// The compose files of one folder: `(path, text)` of each. A file beside `compose.yaml` may lay its services over
@@ -181,11 +181,23 @@ fn run(value: &Value, vars: &BTreeMap<String, String>) -> Service {
         volumes,
         ports,
         probe: get(value, "healthcheck").and_then(probe),
+        hooks: ["post_start", "pre_stop"].iter().flat_map(|k| hooks(value, k)).collect(),
+        synced: at(value, &["develop", "watch"]).map(items).unwrap_or_default().iter().any(syncs),
         privileged: text_at(value, "privileged").is_some_and(|t| t == "true"),
         capabilities: list("cap_add"),
         devices: list("devices"),
         ..Service::default()
     }
+}
+
+/// `action: sync` of a watch, and what goes on from it.
+fn syncs(watch: &Value) -> bool {
+    text_at(watch, "action").is_some_and(|a| a.starts_with("sync"))
+}
+
+fn hooks(value: &Value, key: &str) -> Vec<Vec<String>> {
+    let all = get(value, key).map(items).unwrap_or_default();
+    all.iter().filter_map(|h| words(h, "command")).collect()
 }
 
 /// A command: a list of words, or a text that is split as a shell would.

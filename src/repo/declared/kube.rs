@@ -84,6 +84,10 @@ fn service(pod: &Value, container: &Value, by: String) -> Service {
         command: get(container, "args").map(texts),
         volumes: list("volumeMounts").iter().filter_map(|v| mounted(pod, v)).collect(),
         ports: list("ports").iter().filter_map(|p| text_at(p, "containerPort")).collect(),
+        hooks: ["postStart", "preStop"]
+            .iter()
+            .filter_map(|hook| at(container, &["lifecycle", hook, "exec", "command"]).map(texts))
+            .collect(),
         privileged: at(container, &["securityContext", "privileged"])
             .and_then(Value::as_bool)
             .unwrap_or(false),

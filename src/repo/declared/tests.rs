@@ -267,3 +267,36 @@ fn hostile_files_do_no_harm() {
         &[],
     );
 }
+
+#[test]
+fn what_reaches_into_a_running_container() {
+    let compose = "services:\n  api:\n    image: me/api\n    build: api\n    cap_add: [NET_ADMIN]\n    devices: [/dev/x:/dev/x]\n    \
+                   pre_stop: [{command: ./stop.sh}]\n    develop: {watch: [{action: sync+restart, path: ., target: /app}]}\n";
+    let skaffold = "build:\n  artifacts:\n  - image: me/api\n    context: api\n    sync: {manual: [{src: x, dest: .}]}\n\
+                    deploy:\n  kubectl:\n    hooks:\n      after:\n      - host: {command: [true]}\n      - container: {command: [sh, -c, x]}\n";
+    let kube = "kind: StatefulSet\nspec:\n  template:\n    spec:\n      volumes:\n      - {name: tmp, emptyDir: {}}\n      \
+                - {name: host, hostPath: {path: /srv}}\n      - {name: old, persistentVolumeClaim: {claimName: c}}\n      \
+                containers:\n      - image: me/api\n        securityContext: {capabilities: {add: [SYS_TIME]}}\n        \
+                lifecycle: {preStop: {exec: {command: [sleep, '5']}}}\n        volumeMounts:\n        - {name: tmp, mountPath: /tmp}\n        \
+                - {name: host, mountPath: /h, readOnly: true}\n        - {name: old, mountPath: /old}\n        - {name: new, mountPath: /new}\n";
+    let services = |kube: &str| -> Vec<Service> {
+        let files = [("compose.yaml", compose), ("skaffold.yaml", skaffold), ("k8s.yaml", kube)];
+        let (_dir, root, declared) = repo(&with(&files));
+        let builds = declared.for_file(&root.join("api/Dockerfile"));
+        builds.iter().filter_map(|b| b.service.clone()).collect()
+    };
+    let all = services(kube);
+    let of = |by: &str| all.iter().find(|s| s.by.starts_with(by)).unwrap_or_else(|| panic!("{by}"));
+    let (compose, skaffold, pod) = (of("compose"), of("skaffold"), of("k8s"));
+    assert!(compose.synced && skaffold.synced && !pod.synced);
+    assert_eq!(compose.capabilities, ["NET_ADMIN"]);
+    assert_eq!(compose.devices, ["/dev/x:/dev/x"]);
+    assert_eq!(compose.hooks, [["./stop.sh"]]);
+    assert_eq!(skaffold.hooks, [["sh", "-c", "x"]]);
+    assert_eq!(pod.hooks, [["sleep", "5"]]);
+    assert_eq!(pod.capabilities, ["SYS_TIME"]);
+    assert_eq!(pod.volumes, ["/tmp", "/srv:/h:ro", "old:/old", "new:/new"]);
+    let open = services(&kube.replace("volumes:\n", "securityContext: {fsGroup: 2000}\n      volumes:\n"));
+    let pod = open.iter().find(|s| s.by.starts_with("k8s")).unwrap();
+    assert_eq!(pod.volumes, ["/tmp", "/srv:/h:ro", "/old", "/new"]);
+}
