@@ -490,7 +490,8 @@ impl<'a> Facts<'a> {
                 }
             }
             Keyword::Copy | Keyword::Add
-                if contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd") =>
+                if (contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd"))
+                    && accounts::may_be_brought(ins, state, escape) =>
             {
                 Arc::make_mut(&mut state.accounts).forget();
             }

@@ -406,4 +406,18 @@ mod tests {
             assert_eq!(path_in(line).as_deref(), expect, "{line}");
         }
     }
+
+    #[test]
+    fn a_file_that_others_cannot_read_needs_root() {
+        for (kind, mode, expect) in [
+            (FileKind::File, 0o644, true),
+            (FileKind::File, 0o600, false),
+            (FileKind::File, 0o640, false),
+            (FileKind::Dir, 0o755, true),
+            (FileKind::Dir, 0o700, false),
+            (FileKind::Dir, 0o744, false),
+        ] {
+            assert_eq!(is_readable("key.pem", kind, mode).is_ok(), expect, "{mode:o}");
+        }
+    }
 }

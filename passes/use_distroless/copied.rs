@@ -59,6 +59,20 @@ pub(super) fn program<'a>(
         stage.body.clone().any(|at| is_copy(input, at) && !linkage::placed(input, at, path).is_empty())
     };
     let Some(path) = paths.iter().find(|p| copied(p)) else {
+        let mut runtimes = distroless.swap.runtimes.iter();
+        if let Some(runtime) = runtimes.find(|r| r.programs.contains(&first)) {
+            return Err(Refusal::new(
+                Reason::ImageUnknown,
+                format!(
+                    "which version of {} a package of {} brings is not known",
+                    runtime.language, image.name
+                ),
+                format!(
+                    "start from an image of {} that names a version which distroless has",
+                    runtime.language
+                ),
+            ));
+        }
         return Err(unsuited(
             format!("{first} is not copied into the image, and distroless has no such program"),
             "start the program itself",

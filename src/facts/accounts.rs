@@ -1,7 +1,7 @@
 //! Users and groups that are known to exist, and where they were made.
 
-use super::{Facts, contains};
-use crate::{knowledge::Image, shell::Simple};
+use super::{Facts, State, contains, covers};
+use crate::{knowledge::Image, shell::Simple, syntax::Instruction};
 
 /// A user or group number, or a name whose number is not known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +133,13 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
         }
     }
     accounts
+}
+
+/// Whether a COPY or ADD may bring a file with users or groups: one that goes into a folder below /etc does not.
+pub(super) fn may_be_brought(ins: &Instruction, state: &State, escape: u8) -> bool {
+    let dst = ins.args().last().and_then(|d| state.absolute(&d.value, escape));
+    let Some(dst) = dst.map(|d| d.text) else { return true };
+    ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"].iter().any(|f| covers(&dst, f))
 }
 
 fn writes(command: &Simple) -> bool {
