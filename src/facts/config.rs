@@ -167,15 +167,16 @@ impl Config {
 /// `text` with `$name` and `${name}`, which are left where a value is not known, as `value`: twice `ENV PATH=/x:$PATH` is not
 /// the same as once.
 fn put(text: &str, name: &str, value: &str) -> String {
-    let text = text.replace(&format!("${{{name}}}"), value);
     let mut out = String::new();
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find(&format!("${name}")) {
-        let after = &rest[at + 1 + name.len()..];
-        let longer = after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        out.push_str(&rest[..at]);
-        out.push_str(if longer { &rest[at..at + 1 + name.len()] } else { value });
-        rest = after;
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, here) = rest.split_at(at);
+        let braced = here.strip_prefix("${").and_then(|r| r.strip_prefix(name)?.strip_prefix('}'));
+        let longer = |r: &&str| !r.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        let after = braced.or_else(|| here[1..].strip_prefix(name).filter(longer));
+        out.push_str(before);
+        out.push_str(if after.is_some() { value } else { "$" });
+        rest = after.unwrap_or(&here[1..]);
     }
     out + rest
 }
