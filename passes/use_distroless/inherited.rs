@@ -75,6 +75,12 @@ fn is_around(input: &Input, at: usize, index: usize) -> bool {
     here.zip(begins).is_some_and(|(here, begins)| covers(here, begins))
 }
 
+/// Whether one of those stages sets the working directory.
+pub(super) fn sets_folder(input: &Input, stage: usize) -> bool {
+    let mut body = parents(input, &input.graph.stages()[stage]).into_iter().flat_map(|s| s.body.clone());
+    body.any(|i| input.file.instructions[i].keyword == Keyword::Workdir)
+}
+
 /// The ENVs of those stages, as they are written, the first one first.
 pub(super) fn variables(input: &Input, stage: usize) -> String {
     let stages = parents(input, &input.graph.stages()[stage]);

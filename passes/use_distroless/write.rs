@@ -55,6 +55,9 @@ pub(super) fn write(
         effects.push(Effect::Workdir { stage: stage.index });
         if let Some(dir) = dir {
             first.push_str(&format!("{} {dir}{}", cased("WORKDIR", from), file.line_end()));
+            if effects.contains(&Effect::User { stage: stage.index }) && dir != "/" {
+                effects.push(Effect::Owner { path: dir });
+            }
         }
     }
     if !first.is_empty() {
@@ -131,7 +134,9 @@ fn folder(input: &Input, stage: &Stage, target: &Target) -> Result<Option<Option
     });
     let plain =
         |a: &String| a.starts_with('/') || a.starts_with('-') && !a.contains('/') || !a.contains(['/', '.']);
-    if first.is_none() && !relative_copy && alone && stage.argv.iter().all(plain) {
+    // what a stage of the file says is meant
+    let said = inherited::sets_folder(input, stage.index);
+    if first.is_none() && !relative_copy && !said && alone && stage.argv.iter().all(plain) {
         return Ok(Some(None));
     }
     let old = input.facts.before(stage.from).and_then(|s| s.cwd.clone());

@@ -188,7 +188,9 @@ fn folders_are_equal(pair: &Pair) -> Result<(), Fault> {
         return fault("V2", format!("stage {stage}: other folders are made"));
     }
     let ends = |view: &View| view.facts.stage(stage).end.cwd.clone();
-    if ends(pair.old) != ends(pair.new) && !(declared && needs_no_folder(pair)) {
+    // one that the file itself sets is meant
+    let said = parents(pair.old, stage).any(|i| i.keyword == Keyword::Workdir);
+    if ends(pair.old) != ends(pair.new) && !(declared && !said && needs_no_folder(pair)) {
         return fault("V1", format!("stage {stage}: another working directory"));
     }
     Ok(())

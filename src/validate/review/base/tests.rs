@@ -207,6 +207,7 @@ fn what_a_stage_of_the_file_gave_must_be_there() {
         ("nonroot\nENV A=b\n", "nonroot\n", "Env"),
         ("nonroot\nENV A=b\nENV C=d\n", "nonroot\nENV C=d\nENV A=b\n", "Env"),
         ("nonroot\nENV A=b", "nonroot\nENV A=x", "Env"),
+        ("C=d\nWORKDIR /app\nCOPY", "C=d\nCOPY", "working directory"),
         ("nonroot\nENV A=b\nENV C=d\nWORKDIR /app\n", "nonroot\nENV A=b\nENV C=d\nWORKDIR /\n", "folders"),
     ] {
         assert!(new.contains(from), "{from}");

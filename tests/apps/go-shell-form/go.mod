@@ -1,0 +1,3 @@
+module example.com/say
+
+go 1.24
