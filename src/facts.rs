@@ -170,6 +170,8 @@ impl Run {
 pub struct Call {
     /// Its words as the shell sees them. None: one is not known.
     pub argv: Option<Vec<String>>,
+    /// The same, with those that are not known as they are written.
+    pub words: Vec<String>,
     pub known: CommandFacts,
 }
 
@@ -284,19 +286,19 @@ impl<'a> Facts<'a> {
     pub fn calls(&self, index: usize) -> &[Call] {
         self.calls[index].get_or_init(|| {
             let commands = self.commands(index).into_iter().filter(|c| !c.words.is_empty());
+            let script = self.run(index).and_then(|r| r.script.as_ref());
+            let written = |c: &Simple| -> Vec<String> {
+                let text = |w: &shell::Word| Some(String::from_utf8_lossy(script?.text(w.span)).into_owned());
+                c.words.iter().filter_map(text).collect()
+            };
             let call = |c: &Simple| {
                 let argv = self.argv(index, c);
-                // where a word is not known, the command's name still tells what kind it is
-                let name = || c.name().map(|n| self.knowledge.command(&[n.to_owned()]));
-                let known = match &argv {
-                    Some(argv) => self.knowledge.command(argv),
-                    None => CommandFacts {
-                        reads: Paths::Everything,
-                        writes: Paths::Everything,
-                        ..name().unwrap_or_else(|| self.knowledge.command(&[]))
-                    },
-                };
-                Call { argv, known }
+                let words = argv.clone().unwrap_or_else(|| written(c));
+                let mut known = self.knowledge.command(&words);
+                if argv.is_none() {
+                    (known.reads, known.writes) = (Paths::Everything, Paths::Everything);
+                }
+                Call { argv, words, known }
             };
             commands.map(call).collect()
         })

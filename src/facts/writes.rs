@@ -213,11 +213,41 @@ fn account(argv: &[String]) -> Option<Vec<Write>> {
         return None;
     }
     let write = |path: &str| Write { path: path.to_owned(), below: true };
-    let mut all: Vec<Write> =
-        ["/etc", "/home", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
-    let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
-    all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
+    let mut all: Vec<Write> = ["/etc", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
+    if makes_home(name, &argv[1..]) {
+        all.push(write("/home"));
+        let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
+        all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
+    }
     Some(all)
+}
+
+/// Whether `useradd` or `adduser` may make the home: not where an option says no, nor for a system user of `useradd` without `-m`
+/// (useradd(8) of shadow-utils 4.17, "--system"; busybox 1.37 and Fedora know letters alone).
+fn makes_home(name: &str, words: &[String]) -> bool {
+    // letters up to one that takes the rest of its word, or the next one, as a value
+    let with_value = if name == "useradd" { "bcdefgGkKpPRsuZ" } else { "hgsGuk" };
+    let (mut letters, mut is_value) = (String::new(), false);
+    let mut system = false;
+    for word in words {
+        if std::mem::take(&mut is_value) {
+            continue;
+        }
+        match word.as_str() {
+            "--no-create-home" => return false,
+            "--create-home" => letters.push('m'),
+            "--system" => system = true,
+            w if w.starts_with("--") || !w.starts_with('-') => {}
+            w => {
+                let end = w.find(|c| with_value.contains(c));
+                is_value = end.is_some_and(|i| i + 1 == w.len());
+                letters += &w[1..end.unwrap_or(w.len())];
+            }
+        }
+    }
+    let has = |c: char| letters.contains(c);
+    let none = has('M') || name == "adduser" && has('H');
+    !none && !(name == "useradd" && (system || has('r')) && !has('m'))
 }
 
 /// Adds a path, made absolute; false if it is not known.
