@@ -334,6 +334,11 @@ impl<'a> Facts<'a> {
             }
             Base::Image { .. } | Base::Unresolved(_) => match &self.stages[index].image {
                 Some(image) if image.config_known => {
+                    let below_an_empty_one =
+                        image.writes_known.iter().any(|d| d.empty && d.path != path && covers(&d.path, path));
+                    if below_an_empty_one {
+                        return false;
+                    }
                     writes::is_system(path)
                         || image.workdir.as_deref().is_some_and(|d| covers(path, d) || covers(d, path))
                         || image.writes_known.iter().any(|d| covers(path, &d.path) || covers(&d.path, path))
@@ -346,6 +351,35 @@ impl<'a> Facts<'a> {
                 _ => true,
             },
         }
+    }
+
+    /// Of a folder that the image which stage `index` starts from has for certain, and that is empty there: its owner, as far as that is
+    /// known.
+    #[must_use]
+    pub fn base_empty_folder(&self, index: usize, path: &str) -> Option<Option<(u32, u32)>> {
+        match self.graph.stages()[index].base {
+            Base::Scratch => None,
+            Base::Stage(parent) => {
+                let mut body = self.graph.stages()[parent].body.clone();
+                let written = body.any(|i| self.writes(i).may_meet(path));
+                if written { None } else { self.base_empty_folder(parent, path) }
+            }
+            Base::Image { .. } | Base::Unresolved(_) => {
+                let dirs = &self.stages[index].image.as_ref().filter(|i| i.config_known)?.writes_known;
+                dirs.iter().find(|d| d.empty && d.path == path).map(|d| d.owner)
+            }
+        }
+    }
+
+    /// All of them, of stage `index`.
+    #[must_use]
+    pub fn base_empty_folders(&self, index: usize) -> Vec<(String, Option<(u32, u32)>)> {
+        let mut root = index;
+        while let Base::Stage(parent) = self.graph.stages()[root].base {
+            root = parent;
+        }
+        let dirs = self.stages[root].image.iter().flat_map(|i| &i.writes_known).filter(|d| d.empty);
+        dirs.filter_map(|d| Some((d.path.clone(), self.base_empty_folder(index, &d.path)?))).collect()
     }
 
     /// Whether the image that stage `index` starts from has the folder `path` for certain: then a COPY does not make it.
@@ -491,9 +525,7 @@ impl<'a> Facts<'a> {
                     state.accounts = Arc::new(accounts);
                 }
             }
-            Keyword::Copy | Keyword::Add
-                if contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd") =>
-            {
+            Keyword::Copy | Keyword::Add if accounts::may_be_copied_over(ins, state, escape) => {
                 Arc::make_mut(&mut state.accounts).forget();
             }
             _ => {}

@@ -114,8 +114,9 @@ pub(super) fn is_system(path: &str) -> bool {
 }
 
 /// Folders that the Filesystem Hierarchy Standard 3.0 requires (chapters 3 to 5) and that the images of these families have.
-const REQUIRED: [&str; 22] = [
+const REQUIRED: [&str; 24] = [
     "/",
+    "/bin",
     "/etc",
     "/home",
     "/media",
@@ -123,6 +124,7 @@ const REQUIRED: [&str; 22] = [
     "/opt",
     "/root",
     "/run",
+    "/sbin",
     "/srv",
     "/tmp",
     "/usr",
@@ -165,7 +167,11 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
             continue;
         }
         let Some(argv) = facts.argv_in(script, index, simple) else {
-            sure = false;
+            let written = super::accounts::as_written(script, simple);
+            match names_no_folder(&written).then(|| account(&written)).flatten() {
+                Some(writes) => all.extend(writes),
+                None => sure = false,
+            }
             continue;
         };
         if argv[0] == "cd" {
@@ -202,17 +208,20 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
     if sure { Writes::Known(all) } else { Writes::Anything(all) }
 }
 
-/// What `useradd` or `adduser` writes: the files of accounts, homes and mail boxes, and each folder that its words name (man pages
+/// What `useradd`, `adduser` and their like for groups write: the files of accounts, homes and mail boxes, and each folder that its words name (man pages
 /// of shadow-utils 4.17, adduser 3.137, busybox 1.37). None for another command, or where an option puts all of it elsewhere.
 fn account(argv: &[String]) -> Option<Vec<Write>> {
     let name = argv.first()?.rsplit('/').next()?;
     let elsewhere =
         ["-b", "--base-dir", "-K", "--key", "-k", "--skel", "-R", "--root", "-P", "--prefix", "--conf"];
     let named = |w: &String| elsewhere.iter().any(|o| w == o || w.starts_with(&format!("{o}=")));
-    if !matches!(name, "useradd" | "adduser") || argv.iter().any(named) {
+    if !matches!(name, "useradd" | "adduser" | "groupadd" | "addgroup") || argv.iter().any(named) {
         return None;
     }
     let write = |path: &str| Write { path: path.to_owned(), below: true };
+    if matches!(name, "groupadd" | "addgroup") {
+        return Some(vec![write("/etc")]);
+    }
     let mut all: Vec<Write> = ["/etc", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
     if makes_home(name, &argv[1..]) {
         all.push(write("/home"));
@@ -220,6 +229,20 @@ fn account(argv: &[String]) -> Option<Vec<Write>> {
         all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
     }
     Some(all)
+}
+
+/// Whether the words of an account command that are not known are numbers, names or a comment, and so no folder.
+fn names_no_folder(words: &[String]) -> bool {
+    let plain = ["-u", "--uid", "-g", "--gid", "-G", "--groups", "-c", "--comment", "--gecos"];
+    let unknown = |w: &String| w.contains(['$', '`']);
+    let is_plain = |i: usize| {
+        let before = words[i]
+            .split_once('=')
+            .map(|(n, _)| n)
+            .or_else(|| words.get(i.checked_sub(1)?).map(String::as_str));
+        before.is_some_and(|b| plain.contains(&b))
+    };
+    (0..words.len()).filter(|i| unknown(&words[*i])).all(is_plain)
 }
 
 /// Whether `useradd` or `adduser` may make the home: not where an option says no, nor for a system user of `useradd` without `-m`

@@ -13,7 +13,7 @@ use crate::{
     knowledge::Class,
     pass::Assumption,
 };
-use content::{landings, mode_of, unpacks_nothing};
+use content::{OF_GIT, landings, mode_of, unpacks_nothing};
 use lower::{Copy, Exec, Op, Stage};
 
 mod content;
@@ -342,6 +342,9 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     let special = |mode: u32| mode & 0o6000 != 0;
     for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
         let Some(context) = pair.new.context else {
+            if pair.claim.assumes.contains(&Assumption::ContextIsPlain) {
+                continue;
+            }
             return fault("V4", "the modes of what is copied are not known");
         };
         for path in context.select(source).unwrap_or_default() {
@@ -387,6 +390,11 @@ fn simulate(
 ) -> Result<BTreeMap<String, Thing>, Fault> {
     let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new(), trees: BTreeMap::new() };
     sim.add("the base image", "/", true, true, "as it is");
+    for (path, owner) in view.facts.base_empty_folders(pair.index) {
+        let owner = owner.map_or_else(|| "of the base".to_owned(), |(user, group)| format!("{user}:{group}"));
+        let value = if attribute == Attribute::Owner { owner.as_str() } else { "of the base" };
+        sim.add(&format!("folder {path}"), &path, false, false, value);
+    }
     let (mut copies, mut commands) = (0, 0);
     for op in &stage.ops {
         match op {
@@ -473,7 +481,8 @@ impl Simulation<'_> {
             self.things.contains_key(&format!("folder {path}"))
                 || self.view.facts.base_has_folder(self.pair.index, path)
         };
-        let files = landings(self.view, copy, &there);
+        let assumed = self.pair.claim.assumes.contains(&Assumption::ContextIsPlain);
+        let files = landings(self.view, copy, assumed, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
         let folder = match (flag, self.attribute) {
             (Some(_), Attribute::Owner) => value.clone(),
@@ -491,8 +500,7 @@ impl Simulation<'_> {
                     });
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
-                        let own = format!("{own:o}");
-                        value = if flag.is_some() { merged(&own, &value) } else { own };
+                        value = if flag.is_some() { merged(own, &value) } else { own.clone() };
                     }
                     self.add(&format!("copy {n} of {file}"), file, false, false, &value);
                 }
@@ -540,7 +548,8 @@ impl Simulation<'_> {
             let brings =
                 |(k, t): &(&String, &Thing)| is_file(&(k, t)) || matches!(modes.get(k), Some(Some(_)));
             let copied = self.things.iter().filter(brings).map(|(_, t)| t.order).max();
-            let base = self.base_may_have(path);
+            let base = self.base_may_have(path)
+                && self.view.facts.base_empty_folder(self.pair.index, path).is_none();
             for (key, thing) in &mut self.things {
                 if key == "the base image" && !base {
                     continue;
@@ -584,6 +593,10 @@ fn merged(old: &str, new: &str) -> String {
         (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
         (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
         (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
+        (None, None) if old == OF_GIT => match (changed_mode("644", new), changed_mode("755", new)) {
+            (Some(a), Some(b)) if a == b => format!("{a:o}"),
+            _ => format!("{old}, then {new}"),
+        },
         (None, None) if u32::from_str_radix(old, 8).is_ok() => match changed_mode(old, new) {
             Some(mode) => format!("{mode:o}"),
             None => format!("{old}, then {new}"),
