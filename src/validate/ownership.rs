@@ -13,7 +13,7 @@ use crate::{
     knowledge::Class,
     pass::Assumption,
 };
-use content::{OF_GIT, landings, mode_of, unpacks_nothing};
+use content::{OF_GIT, copies_stay, landings, mode_of, unpacks_nothing};
 use lower::{Copy, Exec, Op, Stage};
 
 mod content;
@@ -57,6 +57,7 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     {
         return fault("V2", "a COPY differs in more than owner and mode");
     }
+    copies_stay(pair, alignment)?;
     for (op, side) in removed.iter().map(|o| (o, pair.old)).chain(added.iter().map(|o| (o, pair.new))) {
         match op {
             Op::Copy(_) => {}
@@ -76,10 +77,13 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         return fault("V2", "a change of owner or mode runs with other mounts, network or security");
     }
     for op in &added {
-        if let Op::Exec(e) = op
-            && change(pair.new, e).is_some_and(|(_, c)| c.recursive)
-        {
+        let Op::Exec(e) = op else { continue };
+        if change(pair.new, e).is_some_and(|(_, c)| c.recursive) {
             return fault("V4", format!("a recursive change is new: {}", e.unit));
+        }
+        let root = pair.new.facts.before(e.at).and_then(State::is_root);
+        if !root.unwrap_or(pair.claim.assumes.contains(&Assumption::BaseRunsAsRoot)) {
+            return fault("V4", format!("this does not run as root, and so may fail: {}", e.unit));
         }
     }
     if new_copies.iter().any(|c| c.is_add && !unpacks_nothing(pair.new, c)) {
@@ -112,6 +116,20 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
         let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
         let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
+        for op in &added {
+            if let Op::Exec(e) = op
+                && let Some((a, c)) = change(pair.new, e)
+                && a == attribute
+            {
+                let there = |p: &&String| {
+                    let known = new.values().any(|t| t.path == **p && !t.below && !t.anywhere);
+                    known || gone.iter().any(|g: &Change| g.paths.contains(p))
+                };
+                if let Some(path) = c.paths.iter().find(|p| !there(p)) {
+                    return fault("V4", format!("{path} may not be there, and then this fails: {}", e.unit));
+                }
+            }
+        }
         for (key, a) in &old {
             let b = new.get(key);
             if b.is_none_or(|b| (&a.value, &a.parts) != (&b.value, &b.parts)) {

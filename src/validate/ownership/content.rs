@@ -1,10 +1,25 @@
 //! What a COPY brings of the build context, and where it lands.
 
-use super::{Copy, View};
+use super::{Alignment, Copy, Fault, Op, Pair, View, fault};
 use crate::{
     context::FileKind,
     facts::{covers, join},
 };
+
+/// V3: a COPY that takes an owner or mode stands where it stood, seen from all that is as it was.
+pub(super) fn copies_stay(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+    let copies = |ops: &[Op], which: &[usize]| -> Vec<usize> {
+        which.iter().copied().filter(|i| matches!(ops[*i], Op::Copy(_))).collect()
+    };
+    let old = copies(&pair.old_ops.ops, &alignment.removed);
+    let new = copies(&pair.new_ops.ops, &alignment.added);
+    for (was, is) in old.into_iter().zip(new) {
+        if let Some((crossed, _)) = alignment.kept.iter().find(|(o, n)| (*o < was) != (*n < is)) {
+            return fault("V3", format!("a COPY moved over this: {}", pair.old_ops.ops[*crossed]));
+        }
+    }
+    Ok(())
+}
 
 /// Whether ADD copies all its sources as they are: folders, and files that are no archives.
 pub(super) fn unpacks_nothing(view: &View, copy: &Copy) -> bool {
