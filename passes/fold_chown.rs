@@ -28,7 +28,8 @@
 //!
 //! ## Assumes
 //! Nothing where the base image is known to have nothing at the destination and the build context is known. Else that the base
-//! has no file there, runs as root, or that the guessed context is the one that is built: then it is for review.
+//! has no file there, runs as root, that the guessed context is the one that is built, or that one that is not known is plain: then it is
+//! for review.
 //!
 //! ## Refuses
 //! A user or group that is not known to exist where the COPY stands: the builder would make the files root's without a word. Other
@@ -167,10 +168,11 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     }
     target.prove(&mut evidence);
     if !residual.paths.is_empty() {
-        evidence.push(format!(
-            "{} keeps its owner under a COPY, so it gets one of its own",
-            list(&residual.paths)
-        ));
+        let paths = list(&residual.paths);
+        evidence.push(match residual.paths.len() {
+            1 => format!("{paths} keeps its owner under a COPY, so it gets one of its own"),
+            _ => format!("{paths} keep their owner under a COPY, so they get one of their own"),
+        });
     }
     let effects = change.paths.iter().map(|path| Effect::OwnerMoved { path: path.clone() }).collect();
     let lines = content.copies.iter().map(|c| fold::line(input, c.at).to_string()).collect::<Vec<_>>();
@@ -259,6 +261,10 @@ fn plain_copy(input: &Input, copy: &Copy, assumes: &mut Vec<Assumption>) -> Resu
                 "set it in this stage, behind the chown",
             );
         }
+        return Ok(());
+    }
+    if copy.assumed {
+        assumes.push(Assumption::ContextIsPlain);
         return Ok(());
     }
     let Some(files) = fold::files_of(input, copy.at) else {
@@ -439,6 +445,10 @@ fn base_content(
     evidence: &mut Vec<String>,
 ) -> Result<(), Refusal> {
     let unlock = "copy into a folder of its own, such as /app";
+    if input.facts.base_empty_folder(stage, path).is_some() {
+        evidence.push(format!("{path} is empty in the base image"));
+        return Ok(());
+    }
     if !input.facts.base_may_have(stage, path) {
         evidence.push(format!("the base image has nothing at {path}"));
         return Ok(());
@@ -513,6 +523,16 @@ fn residual(input: &Input, change: &Change, content: &Content, target: &Target) 
         }
     }
     for path in &change.paths {
+        if let Some(owner) = input.facts.base_empty_folder(change.stage, path) {
+            let same =
+                |part: &Option<Part>, id: u32| part.as_ref().is_none_or(|p| p.id == Some(Owner::Number(id)));
+            if !owner.is_some_and(|(user, group)| same(&target.user, user) && same(&target.group, group)) {
+                let first = content.copies.iter().map(|c| c.at).min().unwrap_or(change.run);
+                out.maker = out.maker.max(first.checked_sub(1));
+                out.paths.push(path.clone());
+            }
+            continue;
+        }
         // a folder that is not known to be there: the change may fail without it
         let unknown = !content.folders.contains_key(path)
             && !lands(path)

@@ -28,7 +28,7 @@
 //! Another instruction between them that the second could notice; other mounts, network or security; an exec form or a
 //! heredoc; shell state that would reach the next command (`cd`, variables, `set`, `trap`, `exit`, …); a process in the
 //! background; a shell comment; a program that the first replaces and both run; a slow, rarely changed step before a
-//! volatile one; a step that another stage shares; and whatever would gain nothing. In a stage that does not ship, only a stale index is a gain.
+//! volatile one; a step that another stage shares; a long script that would need brackets; and whatever would gain nothing. In a stage that does not ship, only a stale index is a gain.
 
 use crate::{
     facts::{Form, Run},
@@ -38,7 +38,9 @@ use crate::{
     syntax::Keyword,
 };
 use gain::{Gain, Step, gains, is_frontier, step};
-use shell::{Wrap, is_plain_list, nothing_is_noticed, processes_end, remembered, replaced, state, wrap};
+use shell::{
+    Wrap, is_plain_list, nothing_is_noticed, processes_end, remembered, replaced, state, stays_readable, wrap,
+};
 use write::merge;
 
 mod gain;
@@ -290,6 +292,9 @@ fn join(input: &Input, row: &Row, k: usize) -> Result<Join, Refusal> {
     processes_end(&row.runs[k], left)?;
     let later: Vec<usize> = row.runs[k + 1..].iter().map(|s| s.at).collect();
     let wraps = [wrap(input, a, &later)?, wrap(input, b, &[])?];
+    for (run, wrap) in [(a, wraps[0]), (b, wraps[1])] {
+        stays_readable(input, run, wrap)?;
+    }
     nothing_is_noticed(input, (a, left), (b, right))?;
     let base_known =
         stage.image.is_some() || stage.from_scratch || input.facts.before(a).is_some_and(|s| s.shell_known);
@@ -336,23 +341,28 @@ fn refusal(
     missed: Option<&Gain>,
 ) -> Option<Refusal> {
     let files = row.barriers[k].map(|b| input.file.instructions[b].keyword);
+    // config alone is not worth moving an instruction for
     let worth = matches!(missed, Some(Gain::Deletes(_) | Gain::StaleIndex));
     if !worth && matches!(files, Some(Keyword::Copy | Keyword::Add)) {
         return None;
     }
+    let moot = |refusal: Refusal, moot: bool| if moot { refusal.moot() } else { refusal };
     let no_gain = |message: &str| Refusal::new(Reason::NoGain, message, "nothing: apart they cache better");
     Some(match join {
-        Err(refusal) => refusal.clone(),
+        Err(refusal) => moot(refusal.clone(), missed.is_none() || files.is_some() && !worth),
         Ok(Join { subshell: true, .. }) if missed.is_none() => state(
             "the first RUN changes the state of its shell, which would reach the second",
             "nothing: a subshell would gain nothing here",
-        ),
-        Ok(_) if is_frontier(input, &row.runs[k..=k], &row.runs[k + 1]) => frontier(),
+        )
+        .moot(),
+        Ok(_) if is_frontier(input, &row.runs[k..=k], &row.runs[k + 1]) => moot(frontier(), missed.is_none()),
+        // the refusal beside it says what is in the way
         Ok(_) if missed.is_some() => Refusal::new(
             Reason::Conflict,
             "a merge would gain, but another RUN between cannot be joined",
             "see the refusal beside it",
-        ),
+        )
+        .moot(),
         Ok(_) if !input.facts.stage(row.stage).ships => no_gain("the layers of this stage do not ship"),
         Ok(_) => no_gain("neither deletes what the other wrote, and they are more than config"),
     })

@@ -170,6 +170,8 @@ impl Run {
 pub struct Call {
     /// Its words as the shell sees them. None: one is not known.
     pub argv: Option<Vec<String>>,
+    /// The same, with those that are not known as they are written.
+    pub words: Vec<String>,
     pub known: CommandFacts,
 }
 
@@ -284,19 +286,19 @@ impl<'a> Facts<'a> {
     pub fn calls(&self, index: usize) -> &[Call] {
         self.calls[index].get_or_init(|| {
             let commands = self.commands(index).into_iter().filter(|c| !c.words.is_empty());
+            let script = self.run(index).and_then(|r| r.script.as_ref());
+            let written = |c: &Simple| -> Vec<String> {
+                let text = |w: &shell::Word| Some(String::from_utf8_lossy(script?.text(w.span)).into_owned());
+                c.words.iter().filter_map(text).collect()
+            };
             let call = |c: &Simple| {
                 let argv = self.argv(index, c);
-                // where a word is not known, the command's name still tells what kind it is
-                let name = || c.name().map(|n| self.knowledge.command(&[n.to_owned()]));
-                let known = match &argv {
-                    Some(argv) => self.knowledge.command(argv),
-                    None => CommandFacts {
-                        reads: Paths::Everything,
-                        writes: Paths::Everything,
-                        ..name().unwrap_or_else(|| self.knowledge.command(&[]))
-                    },
-                };
-                Call { argv, known }
+                let words = argv.clone().unwrap_or_else(|| written(c));
+                let mut known = self.knowledge.command(&words);
+                if argv.is_none() {
+                    (known.reads, known.writes) = (Paths::Everything, Paths::Everything);
+                }
+                Call { argv, words, known }
             };
             commands.map(call).collect()
         })
@@ -332,6 +334,11 @@ impl<'a> Facts<'a> {
             }
             Base::Image { .. } | Base::Unresolved(_) => match &self.stages[index].image {
                 Some(image) if image.config_known => {
+                    let below_an_empty_one =
+                        image.writes_known.iter().any(|d| d.empty && d.path != path && covers(&d.path, path));
+                    if below_an_empty_one {
+                        return false;
+                    }
                     writes::is_system(path)
                         || image.workdir.as_deref().is_some_and(|d| covers(path, d) || covers(d, path))
                         || image.writes_known.iter().any(|d| covers(path, &d.path) || covers(&d.path, path))
@@ -344,6 +351,35 @@ impl<'a> Facts<'a> {
                 _ => true,
             },
         }
+    }
+
+    /// Of a folder that the image which stage `index` starts from has for certain, and that is empty there: its owner, as far as that is
+    /// known.
+    #[must_use]
+    pub fn base_empty_folder(&self, index: usize, path: &str) -> Option<Option<(u32, u32)>> {
+        match self.graph.stages()[index].base {
+            Base::Scratch => None,
+            Base::Stage(parent) => {
+                let mut body = self.graph.stages()[parent].body.clone();
+                let written = body.any(|i| self.writes(i).may_meet(path));
+                if written { None } else { self.base_empty_folder(parent, path) }
+            }
+            Base::Image { .. } | Base::Unresolved(_) => {
+                let dirs = &self.stages[index].image.as_ref().filter(|i| i.config_known)?.writes_known;
+                dirs.iter().find(|d| d.empty && d.path == path).map(|d| d.owner)
+            }
+        }
+    }
+
+    /// All of them, of stage `index`.
+    #[must_use]
+    pub fn base_empty_folders(&self, index: usize) -> Vec<(String, Option<(u32, u32)>)> {
+        let mut root = index;
+        while let Base::Stage(parent) = self.graph.stages()[root].base {
+            root = parent;
+        }
+        let dirs = self.stages[root].image.iter().flat_map(|i| &i.writes_known).filter(|d| d.empty);
+        dirs.filter_map(|d| Some((d.path.clone(), self.base_empty_folder(index, &d.path)?))).collect()
     }
 
     /// Whether the image that stage `index` starts from has the folder `path` for certain: then a COPY does not make it.
@@ -489,10 +525,7 @@ impl<'a> Facts<'a> {
                     state.accounts = Arc::new(accounts);
                 }
             }
-            Keyword::Copy | Keyword::Add
-                if (contains(ins.source(), b"/etc") || contains(ins.source(), b"passwd"))
-                    && accounts::may_be_brought(ins, state, escape) =>
-            {
+            Keyword::Copy | Keyword::Add if accounts::may_be_copied_over(ins, state, escape) => {
                 Arc::make_mut(&mut state.accounts).forget();
             }
             _ => {}

@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod images;
+mod sed;
 pub mod signals;
 pub mod table;
 pub mod tables;

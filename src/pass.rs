@@ -185,7 +185,12 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Rewrite(Rewrite),
-    Refuse { reason: Reason, unlock: String },
+    Refuse {
+        reason: Reason,
+        unlock: String,
+        /// It would gain nothing either: shown on demand alone.
+        moot: bool,
+    },
 }
 
 /// A rewrite: what is sure about it, and the edits.
@@ -202,8 +207,8 @@ impl Finding {
     /// A refusal.
     #[must_use]
     pub fn refuse(at: Span, refusal: Refusal) -> Finding {
-        let Refusal { reason, message, unlock } = refusal;
-        Finding { at, message, outcome: Outcome::Refuse { reason, unlock } }
+        let Refusal { reason, message, unlock, moot } = refusal;
+        Finding { at, message, outcome: Outcome::Refuse { reason, unlock, moot } }
     }
 
     /// A rewrite. Its level falls to review where it assumes anything.
@@ -240,12 +245,19 @@ pub struct Refusal {
     pub reason: Reason,
     pub message: String,
     pub unlock: String,
+    pub moot: bool,
 }
 
 impl Refusal {
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>, unlock: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), unlock: unlock.into() }
+        Self { reason, message: message.into(), unlock: unlock.into(), moot: reason == Reason::NoGain }
+    }
+
+    /// The same of a place where the rewrite would gain nothing: a reader need not act, and sees it on demand alone.
+    #[must_use]
+    pub fn moot(self) -> Self {
+        Self { moot: true, ..self }
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Refused {
     pub reason: Reason,
     pub message: String,
     pub unlock: String,
+    /// It would gain nothing either.
+    pub moot: bool,
 }
 
 /// A rewrite that validation did not let through: a fault of dfopt, not of the file.
@@ -391,7 +393,7 @@ impl Work {
         let mut out: Vec<Refused> = Vec::new();
         for (pass, findings) in passes.iter().zip(found) {
             for finding in findings.iter().flatten() {
-                if let Outcome::Refuse { reason, unlock } = &finding.outcome {
+                if let Outcome::Refuse { reason, unlock, moot } = &finding.outcome {
                     let lines = self.input_lines(finding.at);
                     let message = finding.message.clone();
                     let refused = Refused {
@@ -400,6 +402,7 @@ impl Work {
                         reason: *reason,
                         message,
                         unlock: unlock.clone(),
+                        moot: *moot,
                     };
                     out.push(refused);
                 }

@@ -147,6 +147,7 @@ impl File {
                     reason: g.reason,
                     message: g.message,
                     unlock: g.unlock,
+                    moot: false,
                 });
             }
             // A file that changes together with its `.dockerignore`, or by that alone, has its steps.

@@ -63,6 +63,9 @@ impl Content {
     /// Instruction `at` makes the folder `path`, and those above it.
     fn make(&mut self, input: &Input, change: &Change, path: &str, at: usize) {
         for path in std::iter::once(path).chain(fold::above(path)).filter(|p| *p != "/") {
+            if input.facts.base_empty_folder(change.stage, path).is_some() {
+                continue;
+            }
             if !input.facts.base_has_folder(change.stage, path) || change.paths.iter().any(|p| p == path) {
                 self.folders.entry(path.to_owned()).or_insert(Folder { maker: Some(at) });
             }
@@ -99,6 +102,17 @@ impl Content {
             None => change.recursive && under(&copy.dst),
         };
         if !inside {
+            if !change.recursive && change.paths.contains(&copy.dst) && !copy.into {
+                self.doubt(Refusal::new(
+                    Reason::ContentUnknown,
+                    format!(
+                        "whether line {} copies a file or a folder to {} is not known, and the chown covers a file alone",
+                        fold::line(input, at),
+                        copy.dst
+                    ),
+                    "write --chown into the COPY, if it is a file",
+                ));
+            }
             // it may bring something of what is changed
             let brings = |p: &String| covers(&copy.dst, p) && (change.recursive || *p != copy.dst);
             if change.paths.iter().any(brings) {

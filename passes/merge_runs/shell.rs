@@ -112,6 +112,26 @@ pub(super) fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, R
     Ok(if last && list.is_none() && script.statements().len() > 1 { Wrap::Braces } else { Wrap::Subshell })
 }
 
+/// A long script in brackets is no better to read than two RUNs: whoever wrote it should join it by `&&` first.
+pub(super) fn stays_readable(input: &Input, run: usize, wrap: Wrap) -> Result<(), Refusal> {
+    let text = input.file.instructions[run].source();
+    let is_list = input.facts.run(run).and_then(Run::understood).is_some_and(|s| s.and_list().is_some());
+    let (most, lines) = if is_list { (1000, 12) } else { (400, 5) };
+    let long = text.len() > most || text.split(|b| *b == b'\n').count() > lines;
+    match wrap {
+        Wrap::Subshell if long => Err(state(
+            "a RUN changes the state of its shell, and is too long for a subshell that one can still read",
+            "write it as a list joined by `&&` that leaves nothing behind, with WORKDIR in the place of `cd`",
+        )),
+        Wrap::Braces if long => Err(Refusal::new(
+            Reason::NoGain,
+            "a RUN is no list joined by `&&`, and is too long for braces that one can still read",
+            "join its commands by `&&`, if none of them may fail",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the script is one list joined by `&&` but for a `;` at its end.
 fn ends_in_vain(script: &Script) -> bool {
     match script.statements() {

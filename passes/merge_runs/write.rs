@@ -2,7 +2,7 @@
 
 use super::{
     Join,
-    gain::Gain,
+    gain::{Gain, shown},
     shell::{Wrap, wrap},
 };
 use crate::{
@@ -105,7 +105,9 @@ fn message(n: usize, gains: &[Gain]) -> String {
         _ => None,
     });
     let why = match deleted {
-        Some(path) => format!("what is written to {path} and deleted again no longer stays in the image"),
+        Some(path) => {
+            format!("what is written to {} and deleted again no longer stays in the image", shown(path))
+        }
         None if gains.contains(&Gain::StaleIndex) => {
             "the install can no longer run with a stale package index".to_owned()
         }

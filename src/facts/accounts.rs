@@ -1,7 +1,11 @@
 //! Users and groups that are known to exist, and where they were made.
 
-use super::{Facts, State, contains, covers};
-use crate::{knowledge::Image, shell::Simple, syntax::Instruction};
+use super::{Facts, State, contains};
+use crate::{
+    knowledge::Image,
+    shell::{Script, Simple},
+    syntax::{Instruction, Keyword},
+};
 
 /// A user or group number, or a name whose number is not known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +100,25 @@ fn id<'a>(text: &str, find: impl FnOnce() -> Option<&'a Member>) -> Option<Owner
     find().map(|m| m.id.map_or_else(|| Owner::Name(text.to_owned()), Owner::Number))
 }
 
+/// Whether a COPY or ADD may put something in the place of `/etc/passwd` or `/etc/group`: it goes there, or what looks like the tree of
+/// a system, or is an archive, goes above.
+pub(super) fn may_be_copied_over(ins: &Instruction, state: &State, escape: u8) -> bool {
+    const TREES: [&str; 8] = ["", ".", "etc", "files", "fs", "overlay", "root", "rootfs"];
+    let Some((last, sources)) = ins.args().split_last() else { return false };
+    let Some(dst) = state.absolute(&last.value, escape) else { return true };
+    let name = |source: &str| source.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_file = |source: &str| name(source).rfind('.').is_some_and(|i| i > 0 && i + 1 < name(source).len());
+    let is_tree = |source: &str| TREES.contains(&&*name(source)) || source.contains('*');
+    match dst.text.as_str() {
+        "/etc/passwd" | "/etc/group" => true,
+        "/etc" => !sources.iter().all(|s| is_file(&s.value)),
+        "/" => sources
+            .iter()
+            .any(|s| is_tree(&s.value) || ins.keyword == Keyword::Add && !name(&s.value).ends_with(".sh")),
+        _ => false,
+    }
+}
+
 /// The accounts after RUN `index`, which names one of the account commands or files.
 pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts {
     let mut accounts = before.clone();
@@ -112,10 +135,9 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
         match name.as_str() {
             "useradd" | "adduser" | "addgroup" | "groupadd" => {
                 // what runs only sometimes makes nothing that one can count on
-                if command.is_certain()
-                    && let Some(argv) = words()
-                {
-                    read(&name, &argv, index, &mut accounts);
+                if command.is_certain() {
+                    let known = words().unwrap_or_else(|| as_written(script, command.simple));
+                    read(&name, &known, index, &mut accounts);
                 }
             }
             "usermod" | "groupmod" | "deluser" | "userdel" | "delgroup" | "groupdel" => {
@@ -135,11 +157,9 @@ pub(super) fn after(facts: &Facts, index: usize, before: &Accounts) -> Accounts 
     accounts
 }
 
-/// Whether a COPY or ADD may bring a file with users or groups: one that goes into a folder below /etc does not.
-pub(super) fn may_be_brought(ins: &Instruction, state: &State, escape: u8) -> bool {
-    let dst = ins.args().last().and_then(|d| state.absolute(&d.value, escape));
-    let Some(dst) = dst.map(|d| d.text) else { return true };
-    ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"].iter().any(|f| covers(&dst, f))
+/// The words of a command as they stand in the text: for a value that is not known, the command fails if it is none.
+pub(super) fn as_written(script: &Script, command: &Simple) -> Vec<String> {
+    command.words.iter().map(|w| String::from_utf8_lossy(script.text(w.span)).into_owned()).collect()
 }
 
 fn writes(command: &Simple) -> bool {
@@ -209,6 +229,11 @@ fn read(command: &str, argv: &[String], index: usize, accounts: &mut Accounts) {
             names.push(word);
         }
     }
+    // what a variable becomes may be an option or a name, but where an option takes a value it is that value
+    let unknown = |w: &&str| w.contains(['$', '`', '"', '\'']);
+    if flags.iter().chain(&names).any(unknown) {
+        return;
+    }
     let value = |options: &[&str]| values.iter().rev().find(|(o, _)| options.contains(o)).map(|(_, v)| *v);
     let has = |options: &[&str]| options.iter().any(|o| flags.contains(o));
     let Some(&name) = names.first() else { return };
@@ -238,6 +263,7 @@ fn read(command: &str, argv: &[String], index: usize, accounts: &mut Accounts) {
     };
     let system = has(&["--system", "S"]);
     let group = match given {
+        Some(g) if unknown(&g) => None,
         Some(g) => accounts.group_id(g).or_else(|| Some(Owner::Name(g.to_owned()))),
         None if command == "adduser" && system && !has(&["--group"]) => None, // nogroup, whose number differs
         None if has(&["N", "--no-user-group"]) => None,
@@ -246,5 +272,6 @@ fn read(command: &str, argv: &[String], index: usize, accounts: &mut Accounts) {
             Some(Owner::Name(name.to_owned()))
         }
     };
-    accounts.users.push(member(name, uid, group, value(&["-d", "--home-dir", "--home", "-h"])));
+    let home = value(&["-d", "--home-dir", "--home", "-h"]).filter(|h| !unknown(h));
+    accounts.users.push(member(name, uid, group, home));
 }

@@ -114,8 +114,9 @@ pub(super) fn is_system(path: &str) -> bool {
 }
 
 /// Folders that the Filesystem Hierarchy Standard 3.0 requires (chapters 3 to 5) and that the images of these families have.
-const REQUIRED: [&str; 22] = [
+const REQUIRED: [&str; 24] = [
     "/",
+    "/bin",
     "/etc",
     "/home",
     "/media",
@@ -123,6 +124,7 @@ const REQUIRED: [&str; 22] = [
     "/opt",
     "/root",
     "/run",
+    "/sbin",
     "/srv",
     "/tmp",
     "/usr",
@@ -165,7 +167,11 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
             continue;
         }
         let Some(argv) = facts.argv_in(script, index, simple) else {
-            sure = false;
+            let written = super::accounts::as_written(script, simple);
+            match names_no_folder(&written).then(|| account(&written)).flatten() {
+                Some(writes) => all.extend(writes),
+                None => sure = false,
+            }
             continue;
         };
         if argv[0] == "cd" {
@@ -202,22 +208,69 @@ pub(super) fn of_script(facts: &Facts, knowledge: &Knowledge, index: usize, scri
     if sure { Writes::Known(all) } else { Writes::Anything(all) }
 }
 
-/// What `useradd` or `adduser` writes: the files of accounts, homes and mail boxes, and each folder that its words name (man pages
+/// What `useradd`, `adduser` and their like for groups write: the files of accounts, homes and mail boxes, and each folder that its words name (man pages
 /// of shadow-utils 4.17, adduser 3.137, busybox 1.37). None for another command, or where an option puts all of it elsewhere.
 fn account(argv: &[String]) -> Option<Vec<Write>> {
     let name = argv.first()?.rsplit('/').next()?;
     let elsewhere =
         ["-b", "--base-dir", "-K", "--key", "-k", "--skel", "-R", "--root", "-P", "--prefix", "--conf"];
     let named = |w: &String| elsewhere.iter().any(|o| w == o || w.starts_with(&format!("{o}=")));
-    if !matches!(name, "useradd" | "adduser") || argv.iter().any(named) {
+    if !matches!(name, "useradd" | "adduser" | "groupadd" | "addgroup") || argv.iter().any(named) {
         return None;
     }
     let write = |path: &str| Write { path: path.to_owned(), below: true };
-    let mut all: Vec<Write> =
-        ["/etc", "/home", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
-    let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
-    all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
+    if matches!(name, "groupadd" | "addgroup") {
+        return Some(vec![write("/etc")]);
+    }
+    let mut all: Vec<Write> = ["/etc", "/var/mail", "/var/spool/mail", "/var/log"].map(write).to_vec();
+    if makes_home(name, &argv[1..]) {
+        all.push(write("/home"));
+        let values = argv[1..].iter().map(|w| w.split_once('=').map_or(w.as_str(), |(_, v)| v));
+        all.extend(values.filter_map(|v| v.find('/').map(|i| write(&join("/", &v[i..])))));
+    }
     Some(all)
+}
+
+/// Whether the words of an account command that are not known are numbers, names or a comment, and so no folder.
+fn names_no_folder(words: &[String]) -> bool {
+    let plain = ["-u", "--uid", "-g", "--gid", "-G", "--groups", "-c", "--comment", "--gecos"];
+    let unknown = |w: &String| w.contains(['$', '`']);
+    let is_plain = |i: usize| {
+        let before = words[i]
+            .split_once('=')
+            .map(|(n, _)| n)
+            .or_else(|| words.get(i.checked_sub(1)?).map(String::as_str));
+        before.is_some_and(|b| plain.contains(&b))
+    };
+    (0..words.len()).filter(|i| unknown(&words[*i])).all(is_plain)
+}
+
+/// Whether `useradd` or `adduser` may make the home: not where an option says no, nor for a system user of `useradd` without `-m`
+/// (useradd(8) of shadow-utils 4.17, "--system"; busybox 1.37 and Fedora know letters alone).
+fn makes_home(name: &str, words: &[String]) -> bool {
+    // letters up to one that takes the rest of its word, or the next one, as a value
+    let with_value = if name == "useradd" { "bcdefgGkKpPRsuZ" } else { "hgsGuk" };
+    let (mut letters, mut is_value) = (String::new(), false);
+    let mut system = false;
+    for word in words {
+        if std::mem::take(&mut is_value) {
+            continue;
+        }
+        match word.as_str() {
+            "--no-create-home" => return false,
+            "--create-home" => letters.push('m'),
+            "--system" => system = true,
+            w if w.starts_with("--") || !w.starts_with('-') => {}
+            w => {
+                let end = w.find(|c| with_value.contains(c));
+                is_value = end.is_some_and(|i| i + 1 == w.len());
+                letters += &w[1..end.unwrap_or(w.len())];
+            }
+        }
+    }
+    let has = |c: char| letters.contains(c);
+    let none = has('M') || name == "adduser" && has('H');
+    !none && !(name == "useradd" && (system || has('r')) && !has('m'))
 }
 
 /// Adds a path, made absolute; false if it is not known.

@@ -48,6 +48,8 @@ pub struct CommandFacts {
     pub writes: Paths,
     pub deletes: Paths,
     pub network: bool,
+    /// Files or folders that are written among others, since they are named after what is fetched; from the working folder.
+    pub names: Vec<String>,
 }
 
 /// The catalogue `commands.yaml`, which explains its own fields.
@@ -80,6 +82,14 @@ pub(super) struct Command {
     writes_with: Vec<String>,
     /// With one of these options every operand is written and none read.
     all_written_with: Vec<String>,
+    /// With one of these options (`always`: without any) each operand is an address, and a file or folder of its last name is written.
+    named_with: Vec<String>,
+    /// With one of these none is.
+    named_without: Vec<String>,
+    /// It is sed, whose script may write files of its own.
+    sed: bool,
+    /// With one operand, a file of its last name is written to the working folder.
+    alone_here: bool,
     /// With one of these options anything may happen to any path.
     effects_with: Vec<String>,
     /// A set of files the command edits that is the same at every call.
@@ -142,6 +152,10 @@ impl Commands {
         if command.packages {
             return packages(base, rest, managers);
         }
+        if command.sed {
+            let (reads, writes) = super::sed::effects(rest);
+            return CommandFacts { class: command.class, reads, writes, ..CommandFacts::default() };
+        }
         let line = line(command, rest);
         if let Some(sub) = line.operands.first().and_then(|o| command.subcommands.get(*o)) {
             let rest: Vec<String> = skip_first(rest, line.operands[0]);
@@ -162,6 +176,8 @@ fn facts(command: &Command, line: &Line, managers: &BTreeMap<String, PackageMana
         Operands::ButFirst if no_first => line.paths(Operands::All, tree),
         _ => line.paths(which, tree),
     };
+    let named = |o: &String| o == "always" || line.has(o);
+    let is_named = command.named_with.iter().any(named) && !has(&command.named_without);
     let mut out = CommandFacts {
         class: command.class,
         ecosystem: command.ecosystem.clone(),
@@ -169,7 +185,12 @@ fn facts(command: &Command, line: &Line, managers: &BTreeMap<String, PackageMana
         reads: paths(command.reads),
         writes: paths(command.writes),
         deletes: paths(command.deletes),
+        names: if is_named { names(line) } else { Vec::new() },
     };
+    if let ([one], true, true) = (&line.operands[..], command.alone_here, line.into.is_empty()) {
+        let name = one.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        out.writes = if name.contains(['$', '`']) { Paths::Everything } else { some(&[name]) };
+    }
     if !command.writes_with.is_empty() && !has(&command.writes_with) {
         out.writes = Paths::None;
     }
@@ -257,6 +278,8 @@ fn packages(name: &str, rest: &[String], managers: &BTreeMap<String, PackageMana
             deletes: trees(&manager.cache_dirs),
             ..CommandFacts::default()
         },
+        // what a variable becomes is not known
+        None if rest.iter().any(|w| w.contains('$')) => network(Class::Packages, Paths::Everything),
         None => {
             CommandFacts { class: Class::Config, network: false, ..network(Class::Config, Paths::Everything) }
         }
@@ -355,5 +378,26 @@ fn unknown() -> CommandFacts {
         writes: Paths::Everything,
         deletes: Paths::Everything,
         network: true,
+        names: Vec::new(),
     }
+}
+
+/// What is written where operands are addresses: a file of the last part's name, or, as of `git clone`, the folder that comes second.
+fn names(line: &Line) -> Vec<String> {
+    let is_address = |o: &str| o.contains("://") || o.contains('@') && o.contains(':');
+    let name = |o: &str| {
+        let last = o.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or_default();
+        last.strip_suffix(".git").unwrap_or(last).to_owned()
+    };
+    let mut out: Vec<String> = line.operands.iter().filter(|o| is_address(o)).map(|o| name(o)).collect();
+    if let [address, folder] = line.operands[..]
+        && is_address(address)
+        && !is_address(folder)
+    {
+        out = vec![folder.to_owned()];
+    }
+    if line.into.is_empty() {
+        return out;
+    }
+    line.into.iter().flat_map(|d| out.iter().map(move |n| format!("{d}/{n}"))).collect()
 }

@@ -63,6 +63,9 @@ pub struct Dir {
     pub path: String,
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
+    /// Nothing lies below it.
+    #[serde(default)]
+    pub empty: bool,
 }
 
 /// What is known of an image. None always means "not known", never "there is none".

@@ -23,6 +23,9 @@ pub struct PackageManager {
     pub cache_dirs: Vec<String>,
     /// The flags that answer its questions.
     pub yes: Vec<String>,
+    /// The flags with which an installation fetches the index itself; `always` where it does so without.
+    #[serde(default)]
+    pub refresh: Vec<String>,
     /// The flag that makes an installation keep no index.
     #[serde(default)]
     pub without_cache: Option<String>,

@@ -174,6 +174,14 @@ fn commands_have_their_class_and_paths() {
     check("sed -i s/a/b/ /etc/x", "Config|/etc/x|/etc/x");
     check("sed s/a/b/ /etc/x", "Config|/etc/x");
     check("sed -i -e s/a/b/ /etc/x", "Config|/etc/x|/etc/x");
+    check("sed -i.bak s/a/b/ /etc/x", "Config|/etc/x|/etc/x /etc/x.bak");
+    check("sed -ri -e s/a/b/ -e /c/d /etc/x y", "Config|/etc/x y|/etc/x y");
+    check("sed --in-place=.o s/a/b/ x", "Config|x|x x.o");
+    check("sed -ie s/a/b/ x", "Config|x|x xe");
+    check("sed -n w/etc/x y", "Config|*|*");
+    check("sed -f script x", "Config|*|*");
+    check("ln -s /a/b", "Config||b");
+    check("ln -s a b /c", "Config||/c");
     check("chmod -x /a /b", "Config||/a /b");
     check("set -eux", "Config");
     check("rm -rf /var/lib/apt/lists/../x", "Config|||/var/lib/apt/lists/../x/**");

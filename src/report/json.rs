@@ -159,7 +159,7 @@ fn change<'a>(file: &File, step: &'a Step) -> ChangeEntry<'a> {
 }
 
 fn refusal(r: &crate::pipeline::Refused) -> RefusalEntry<'_> {
-    let crate::pipeline::Refused { pass, lines, reason, message, unlock } = r;
+    let crate::pipeline::Refused { pass, lines, reason, message, unlock, .. } = r;
     RefusalEntry { pass, lines: *lines, reason: reason.id(), message, unlock }
 }
 

@@ -99,6 +99,9 @@ pub fn why(file: &File, line: u32, asked: &[&str], colour: bool) -> String {
             if !r.unlock.is_empty() {
                 let _ = writeln!(out, "  unlock  {}", diff::printable(&r.unlock));
             }
+            if r.moot && r.reason != Reason::NoGain {
+                out.push_str("  gain    none, if it could be done\n");
+            }
             out.push('\n');
         }
         for f in file.faults.iter().filter(|f| f.pass == pass && touches(f.lines)) {
@@ -186,8 +189,7 @@ fn source_line(text: &[u8], line: u32) -> String {
 
 fn of_file(out: &mut String, file: &File, look: Look) {
     let paint = Paint(look.colour);
-    let refused: Vec<&Refused> =
-        file.refusals.iter().filter(|r| look.show_refusals || r.reason != Reason::NoGain).collect();
+    let refused: Vec<&Refused> = file.refusals.iter().filter(|r| look.show_refusals || !r.moot).collect();
     let silent = file.changes.is_empty() && refused.is_empty() && file.held.is_empty() && !file.is_changed();
     if file.status == Status::Error || (silent && !look.verbose) || (look.quiet && !file.is_changed()) {
         return;

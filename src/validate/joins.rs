@@ -43,6 +43,21 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         };
         let before = side(&mut execs[..=k].iter());
         let after = side(&mut execs[k + 1..].iter());
+        // what a shell reads when it starts
+        let state = pair.new.facts.before(run);
+        let names = ["BASH_ENV", "ENV"].iter().filter_map(|n| state?.variable(n));
+        for variable in names {
+            let file = variable.value.as_deref().unwrap_or_default().trim_start_matches("~/");
+            let written = |s: &Script| {
+                file.is_empty() || memchr::memmem::find(&s.joined().text, file.as_bytes()).is_some()
+            };
+            if before.iter().any(written) {
+                return fault(
+                    "V3",
+                    format!("each shell reads the file of ${} when it starts", variable.name),
+                );
+            }
+        }
         if let Some(why) = notices(pair, &before, &after) {
             return fault("V3", format!("`{}` and `{}` in one shell: {why}", left.unit, right.unit));
         }
@@ -64,6 +79,9 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
         if let Some(path) = OF_ONE_RUN.iter().find(|p| names_root(&script.joined().text, p)) {
             return Some(format!("each RUN has its own {}", String::from_utf8_lossy(path)));
         }
+    }
+    if before.iter().any(|s| starts_a_service(&s.joined().text)) {
+        return Some("what a script of /etc/init.d starts would live on".to_owned());
     }
     if let Some(name) = after.first().and_then(special_reads) {
         return Some(format!("${name} tells of the shell"));
@@ -90,6 +108,15 @@ fn notices(pair: &Pair, before: &[Script], after: &[Script]) -> Option<String> {
         (again(name) && before[i..].iter().any(|argv| replaces(argv, name))).then_some(name)
     })?;
     Some(format!("`{name}` may be another program by then, which the shell would not look for again"))
+}
+
+/// Whether a script of `/etc/init.d` is told to start something, in quotes or not.
+fn starts_a_service(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.split("/etc/init.d/").skip(1).any(|rest| {
+        let verb = rest.split_whitespace().nth(1).unwrap_or_default();
+        ["start", "restart", "reload", "force-reload"].iter().any(|v| verb.starts_with(v))
+    })
 }
 
 /// Whether `path` stands in `text` as the start of a path.

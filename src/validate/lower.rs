@@ -202,7 +202,11 @@ fn units_of(script: &Script, errexit: bool, exported: &dyn Fn(&str) -> bool) -> 
     let after = |n: &crate::shell::Node| &script.joined().text[n.span.end as usize..];
     let leaks = init.iter().any(|n| leak_into(n, &[after(n)], exported).is_some());
     // on the left of && a `set -e` within a bracket does nothing, and a job in the background lives on (semantics A.3, A.2.10)
-    let differs_alone = init.iter().any(|n| bracketed(script, n).is_some_and(is_other_alone));
+    let apart = |n: &crate::shell::Node| match &n.kind {
+        NodeKind::Pipeline { .. } => Some(script.text(n.span).to_vec()),
+        _ => bracketed(script, n).map(<[u8]>::to_vec),
+    };
+    let differs_alone = init.iter().any(|n| apart(n).is_some_and(|text| is_other_alone(&text)));
     if leaks || differs_alone || (errexit && !list.iter().all(|n| plain(&n.kind))) {
         return whole();
     }

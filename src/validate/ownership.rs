@@ -13,7 +13,7 @@ use crate::{
     knowledge::Class,
     pass::Assumption,
 };
-use content::{landings, mode_of, unpacks_nothing};
+use content::{OF_GIT, copies_stay, landings, mode_of, unpacks_nothing};
 use lower::{Copy, Exec, Op, Stage};
 
 mod content;
@@ -57,6 +57,7 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     {
         return fault("V2", "a COPY differs in more than owner and mode");
     }
+    copies_stay(pair, alignment)?;
     for (op, side) in removed.iter().map(|o| (o, pair.old)).chain(added.iter().map(|o| (o, pair.new))) {
         match op {
             Op::Copy(_) => {}
@@ -76,10 +77,13 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         return fault("V2", "a change of owner or mode runs with other mounts, network or security");
     }
     for op in &added {
-        if let Op::Exec(e) = op
-            && change(pair.new, e).is_some_and(|(_, c)| c.recursive)
-        {
+        let Op::Exec(e) = op else { continue };
+        if change(pair.new, e).is_some_and(|(_, c)| c.recursive) {
             return fault("V4", format!("a recursive change is new: {}", e.unit));
+        }
+        let root = pair.new.facts.before(e.at).and_then(State::is_root);
+        if !root.unwrap_or(pair.claim.assumes.contains(&Assumption::BaseRunsAsRoot)) {
+            return fault("V4", format!("this does not run as root, and so may fail: {}", e.unit));
         }
     }
     if new_copies.iter().any(|c| c.is_add && !unpacks_nothing(pair.new, c)) {
@@ -112,6 +116,20 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
         }
         let old = simulate(pair, pair.old, pair.old_ops, attribute)?;
         let new = simulate(pair, pair.new, pair.new_ops, attribute)?;
+        for op in &added {
+            if let Op::Exec(e) = op
+                && let Some((a, c)) = change(pair.new, e)
+                && a == attribute
+            {
+                let there = |p: &&String| {
+                    let known = new.values().any(|t| t.path == **p && !t.below && !t.anywhere);
+                    known || gone.iter().any(|g: &Change| g.paths.contains(p))
+                };
+                if let Some(path) = c.paths.iter().find(|p| !there(p)) {
+                    return fault("V4", format!("{path} may not be there, and then this fails: {}", e.unit));
+                }
+            }
+        }
         for (key, a) in &old {
             let b = new.get(key);
             if b.is_none_or(|b| (&a.value, &a.parts) != (&b.value, &b.parts)) {
@@ -342,6 +360,9 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     let special = |mode: u32| mode & 0o6000 != 0;
     for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
         let Some(context) = pair.new.context else {
+            if pair.claim.assumes.contains(&Assumption::ContextIsPlain) {
+                continue;
+            }
             return fault("V4", "the modes of what is copied are not known");
         };
         for path in context.select(source).unwrap_or_default() {
@@ -387,6 +408,11 @@ fn simulate(
 ) -> Result<BTreeMap<String, Thing>, Fault> {
     let mut sim = Simulation { pair, view, attribute, things: BTreeMap::new(), trees: BTreeMap::new() };
     sim.add("the base image", "/", true, true, "as it is");
+    for (path, owner) in view.facts.base_empty_folders(pair.index) {
+        let owner = owner.map_or_else(|| "of the base".to_owned(), |(user, group)| format!("{user}:{group}"));
+        let value = if attribute == Attribute::Owner { owner.as_str() } else { "of the base" };
+        sim.add(&format!("folder {path}"), &path, false, false, value);
+    }
     let (mut copies, mut commands) = (0, 0);
     for op in &stage.ops {
         match op {
@@ -473,7 +499,8 @@ impl Simulation<'_> {
             self.things.contains_key(&format!("folder {path}"))
                 || self.view.facts.base_has_folder(self.pair.index, path)
         };
-        let files = landings(self.view, copy, &there);
+        let assumed = self.pair.claim.assumes.contains(&Assumption::ContextIsPlain);
+        let files = landings(self.view, copy, assumed, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
         let folder = match (flag, self.attribute) {
             (Some(_), Attribute::Owner) => value.clone(),
@@ -491,8 +518,7 @@ impl Simulation<'_> {
                     });
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
-                        let own = format!("{own:o}");
-                        value = if flag.is_some() { merged(&own, &value) } else { own };
+                        value = if flag.is_some() { merged(own, &value) } else { own.clone() };
                     }
                     self.add(&format!("copy {n} of {file}"), file, false, false, &value);
                 }
@@ -540,7 +566,8 @@ impl Simulation<'_> {
             let brings =
                 |(k, t): &(&String, &Thing)| is_file(&(k, t)) || matches!(modes.get(k), Some(Some(_)));
             let copied = self.things.iter().filter(brings).map(|(_, t)| t.order).max();
-            let base = self.base_may_have(path);
+            let base = self.base_may_have(path)
+                && self.view.facts.base_empty_folder(self.pair.index, path).is_none();
             for (key, thing) in &mut self.things {
                 if key == "the base image" && !base {
                     continue;
@@ -584,6 +611,10 @@ fn merged(old: &str, new: &str) -> String {
         (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
         (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
         (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
+        (None, None) if old == OF_GIT => match (changed_mode("644", new), changed_mode("755", new)) {
+            (Some(a), Some(b)) if a == b => format!("{a:o}"),
+            _ => format!("{old}, then {new}"),
+        },
         (None, None) if u32::from_str_radix(old, 8).is_ok() => match changed_mode(old, new) {
             Some(mode) => format!("{mode:o}"),
             None => format!("{old}, then {new}"),

@@ -99,6 +99,22 @@ fn owners_that_differ_are_caught() {
             "COPY --chown=node:node . /app\nRUN mkdir /app/x\n",
             "V4: the owner of /app/x",
         ),
+        // a COPY that moves over a command, a change that another user makes, or of what is not there
+        (
+            "COPY . /app\nRUN chown -R node:node /app && npm config set a b\n",
+            "RUN npm config set a b\nCOPY --chown=node:node . /app\n",
+            "V3: a COPY moved over this",
+        ),
+        (
+            "WORKDIR /app\nCOPY . .\nRUN chown -R node:node /app\nUSER node\n",
+            "WORKDIR /app\nUSER node\nRUN chown node:node /app\nCOPY --chown=node:node . .\n",
+            "V4: this does not run as root",
+        ),
+        (
+            "WORKDIR /app\nCOPY . .\nRUN chown -R node:node /app\n",
+            "WORKDIR /app\nRUN chown node:node node:node /app\nCOPY --chown=node:node . .\n",
+            "may not be there",
+        ),
         // of a sibling
         (
             "COPY a b /srv/\nRUN chown node:node /srv/a\n",
@@ -202,6 +218,24 @@ fn suid_keeps_its_owner_and_an_assumption_lifts_the_base() {
     check_with(&[("a", 0o644)], &on(unknown, before), &on(unknown, after), &effects, &[], "or of the base");
     let assumes = [Assumption::DestinationIsEmpty];
     check_with(&[("a", 0o644)], &on(unknown, before), &on(unknown, after), &effects, &assumes, "ok");
+}
+
+#[test]
+fn commands_that_notice_a_shared_shell_are_caught() {
+    let joined = |first: &str, second: &str, expect: &str| {
+        let head = "FROM debian:12\nENV BASH_ENV=/etc/profile.d/x.sh\n";
+        check(
+            &format!("{head}RUN {first}\nRUN {second}\n"),
+            &format!("{head}RUN {first} && {second}\n"),
+            &[],
+            expect,
+        );
+    };
+    joined("mkdir /a", "rm -r /a", "ok");
+    joined("bash -c \"/etc/init.d/mysql start\"", "rm -r /a", "would live on");
+    joined("chmod +x /etc/init.d/mysql", "rm -r /a", "ok");
+    joined("echo umask 077 > /etc/profile.d/x.sh", "rm -r /a", "when it starts");
+    joined("{ set -e; false; touch /a; } | tee /log", "rm -r /a", "V2");
 }
 
 #[test]
