@@ -38,6 +38,7 @@
 //! early; a context that may carry what the install writes; anything between the COPY and the install that may read the sources;
 //! and an install that is split already.
 
+mod assembled;
 mod between;
 mod write;
 
@@ -125,7 +126,13 @@ fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
             Err((last, refusal)) => refused = refused.or(Some(Finding::refuse(span(last), refusal))),
         }
     }
-    refused.or_else(|| archive(input, stage))
+    let held = |at: &usize| {
+        let install = (at + 1..stage.body.end).find(|i| recognized(input, *i).is_some());
+        install.is_some_and(|i| holds_install(input, *at, i))
+    };
+    let assembled = || assembled::in_stage(input, stage);
+    let assembled = if broads.iter().any(held) { None } else { assembled() };
+    assembled.or(refused).or_else(|| archive(input, stage))
 }
 
 /// C.7 R10: an install behind an ADD that may unpack what it reads.
@@ -256,7 +263,7 @@ fn split<'a>(
     for i in at + 1..end {
         let step = &input.file.instructions[i];
         let outcome = match step.keyword {
-            Keyword::Run => between::run(input, &broad, i),
+            Keyword::Run => between::run(input, &broad, input.context, i),
             Keyword::Copy | Keyword::Add if copy_apart(input, &broad, i) => Ok(None),
             Keyword::Copy | Keyword::Add if needs.is_none() => {
                 fixed = fixed.or(Some(i));

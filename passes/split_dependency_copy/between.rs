@@ -2,6 +2,7 @@
 
 use super::{Before, Broad, Found, order};
 use crate::{
+    context::Context,
     ecosystem::{Assigned, Ecosystems, Install, Place, Recognized, needs_at},
     facts::{Form, Run, State, covers, join},
     knowledge::{Class, Paths},
@@ -10,9 +11,15 @@ use crate::{
 };
 
 /// What a RUN behind the COPY is: `Ok(None)` if it does not look at what the COPY brings, an install, or in the way.
-pub(super) fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal> {
+/// `context` is what the COPY brings.
+pub(super) fn run(
+    input: &Input,
+    broad: &Broad,
+    context: Option<&Context>,
+    at: usize,
+) -> Result<Option<Found>, Refusal> {
     let (Some(state), Some(read)) = (input.facts.before(at), input.facts.run(at)) else { return Ok(None) };
-    let look = Look { input, broad, at, state };
+    let look = Look { input, broad, context, at, state };
     if let Run { form: Form::Exec, .. } = read {
         let argv: Vec<String> = input.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
         return match look.install(&argv, &[], state.cwd.as_deref())? {
@@ -88,6 +95,7 @@ pub(super) fn copy_apart(input: &Input, broad: &Broad, at: usize) -> bool {
 struct Look<'a> {
     input: &'a Input<'a>,
     broad: &'a Broad,
+    context: Option<&'a Context>,
     at: usize,
     state: &'a State,
 }
@@ -168,7 +176,7 @@ impl Look<'_> {
         }
         // the early halves of such a RUN stay as they are, and so does the RUN
         let needs_late = installs.iter().any(|(i, place)| {
-            input.context.is_some_and(|c| {
+            self.context.is_some_and(|c| {
                 needs_at(i, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some())
             })
         });
@@ -200,7 +208,8 @@ impl Look<'_> {
             NodeKind::Simple(s) => input
                 .facts
                 .argv_in(script, at, s)
-                .is_some_and(|a| a.first().is_some_and(|n| n == "cd") || harmless(input, broad, &a, dir)),
+                .filter(|a| !a.is_empty())
+                .is_some_and(|a| a[0] == "cd" || harmless(input, broad, &a, dir)),
             _ => false,
         });
         if calm {

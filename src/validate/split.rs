@@ -4,19 +4,29 @@
 //! that the catalogue names as the early half of an install. Only a COPY of a folder of the context may move, down, and only
 //! over what does not look at it, or over installs whose manifests the new COPYs bring.
 
-use super::{Alignment, Fault, Pair, align::same, fault, lower};
+use super::{
+    Alignment, Fault, Pair,
+    align::{align, same},
+    fault, lower,
+};
 use crate::{
     context::{Context, FileKind},
     ecosystem::{Assigned, Ecosystems, Needs, Place, Recognized, needs_at, overlay},
-    facts::{Run, State, covers, join, parent},
+    facts::{Run, State, covers, join, parent, shift},
     knowledge::{Class, Paths},
     pass::{Effect, Level},
     shell::{NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word},
 };
 use lower::{Copy, Exec, Op};
 
-pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+pub(super) fn check(pair: &Pair) -> Result<(), Fault> {
     let Some(context) = pair.new.context else { return fault("V4", "a split without a build context") };
+    let (old, new) = (pair.old_ops.singled(context), pair.new_ops.singled(context));
+    let single = Pair { old_ops: &old, new_ops: &new, ..*pair };
+    check_singled(&single, context, &align(&old, &new))
+}
+
+fn check_singled(pair: &Pair, context: &Context, alignment: &Alignment) -> Result<(), Fault> {
     let (old, new) = (&pair.old_ops.ops, &pair.new_ops.ops);
     // where each old operation stands now
     let mut place: Vec<Option<usize>> = vec![None; old.len()];
@@ -101,14 +111,67 @@ impl Side<'_> {
             };
             let covered = later.clone().any(|c| {
                 (&c.from, &c.owner, &c.mode, &c.flags) == (&None, &part.owner, &part.mode, &part.flags)
-                    && folder(self.context, c)
+                    && (folder(self.context, c)
                         .is_some_and(|f| through(&f, &c.dst, source).as_deref() == Some(&lands))
+                        || self
+                            .files(c)
+                            .is_some_and(|files| files.contains(&(source.clone(), lands.clone()))))
             });
             if part.from.is_some() || !covered {
                 return fault("V4", format!("no later COPY brings {source} to {lands} in the same way"));
             }
         }
         Ok(())
+    }
+
+    /// The files, and folders with all in them, that a COPY of the context brings, each with where it lands; None where that is
+    /// not plain.
+    fn files(&self, copy: &Copy) -> Option<Vec<(String, String)>> {
+        let known =
+            copy.from.is_none() && copy.dst.starts_with('/') && copy.flags.iter().all(|f| f == "--link");
+        let mut out = Vec::new();
+        for source in copy.sources.iter().filter(|_| known) {
+            let paths = self.context.select(source).filter(|paths| !paths.is_empty())?;
+            for path in &paths {
+                let name = path.rsplit('/').next()?;
+                let lands = match self.context.entry(path)?.kind {
+                    FileKind::Dir => copy.dst.clone(),
+                    FileKind::File if copy.is_add && self.context.may_be_archive(path) => return None,
+                    FileKind::File if copy.into => join(&copy.dst, name),
+                    FileKind::File if paths.len() == 1 && copy.dst.ends_with(&format!("/{name}")) => {
+                        copy.dst.clone()
+                    }
+                    FileKind::File | FileKind::Symlink | FileKind::Other => return None,
+                };
+                out.push((path.clone(), lands));
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// What the COPYs of the context before operation `end` put together in the one folder in which `copy` lands: the folder of
+    /// the context, that of the image, and what there is. None where one of them lands there in another way.
+    fn assembled(&self, copy: &Copy, ops: &[Op]) -> Option<(String, String, Context)> {
+        let (path, lands) = self.files(copy)?.into_iter().next()?;
+        let (source, target) = shift(&path, &lands);
+        let mut sources = Vec::new();
+        for op in ops {
+            let Op::Copy(other) = op else { continue };
+            if other.from.is_some() {
+                continue;
+            }
+            let apart =
+                other.dst.starts_with('/') && !covers(&other.dst, &target) && !covers(&target, &other.dst);
+            let files = self.files(other);
+            let alike =
+                |(path, lands): &(String, String)| shift(path, lands) == (source.clone(), target.clone());
+            match files {
+                Some(files) if files.iter().all(alike) => sources.extend(other.sources.clone()),
+                _ if apart => {}
+                _ => return None,
+            }
+        }
+        Some((source, target, self.context.only(&sources)))
     }
 
     /// Where a source of a new COPY lands: a file below the destination, the contents of a folder in it.
@@ -124,15 +187,31 @@ impl Side<'_> {
 
     /// An early command is the one that the catalogue has for an install further down.
     fn is_early(&self, at: usize, exec: &Exec) -> Result<(), Fault> {
-        let broad = self.pair.new_ops.ops[at + 1..].iter().find_map(|o| self.as_broad(o));
-        let Some((_, source, target)) = broad else {
+        let later = &self.pair.new_ops.ops[at + 1..];
+        let copies = || later.iter().filter_map(|o| if let Op::Copy(c) = o { Some((o, c)) } else { None });
+        let broad = copies().find_map(|(o, _)| self.as_broad(o));
+        let mut views: Vec<(String, String, Option<Context>)> =
+            broad.map(|(_, source, target)| (source, target, None)).into_iter().collect();
+        let broads = views.len();
+        if copies().all(|(_, c)| c.from.is_some()) {
             return fault("V2", format!("no COPY follows the early {}", exec.unit));
-        };
-        let later = self.pair.new_ops.ops[at + 1..]
+        }
+        let execs = later
             .iter()
-            .filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
-        for install in later {
-            let needs = self.installs(install, &source, &target);
+            .enumerate()
+            .filter_map(|(i, o)| if let Op::Exec(e) = o { Some((i, e)) } else { None });
+        for (place, install) in execs {
+            let ops = &self.pair.new_ops.ops[..at + 1 + place];
+            views.truncate(broads);
+            let first = copies().find(|(_, c)| c.from.is_none()).and_then(|(_, c)| self.assembled(c, ops));
+            views.extend(first.map(|(source, target, part)| (source, target, Some(part))));
+            let found = views.iter().find_map(|(source, target, part)| {
+                let context = part.as_ref().unwrap_or(self.context);
+                let needs = self.installs(install, source, target, context);
+                let is_it = needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit));
+                is_it.then(|| (needs, source.clone(), target.clone()))
+            });
+            let (needs, source, target) = found.unwrap_or_default();
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
                 let prepared = |o: &Op| match o {
                     Op::Exec(e) => e.at == install.at && e != install && !e.unit.starts_with("cd "),
@@ -161,13 +240,25 @@ impl Side<'_> {
 
     /// V3: `before` stood before `after` and now stands behind it, at `place`.
     fn may_cross(&self, before: &Op, after: &Op, place: usize) -> Result<(), Fault> {
-        let Some((copy, source, target)) = self.as_broad(before) else {
+        let Op::Copy(copy) = before else {
             return fault("V3", format!("this moved below what may depend on it: {before}"));
         };
+        let broad = self.as_broad(before).map(|(_, source, target)| (source, target));
+        let files = self.files(copy);
+        if broad.is_none() && files.is_none() {
+            return fault("V3", format!("this moved below what may depend on it: {before}"));
+        }
+        // all that it brings lands here or below
+        let target = broad.as_ref().map_or(&copy.dst, |(_, target)| target).clone();
         match after {
             Op::Dir(dir) => {
-                // a folder that a COPY made stays as it is, so one of the new COPYs must make it
-                let made = self.parts.iter().any(|(j, p)| *j < place && covers(&dir.path, &p.dst));
+                // a folder that a COPY made stays as it is, so one of the COPYs before must make it
+                let makes = |o: &Op| match o {
+                    Op::Copy(c) => c.from.is_none() && covers(&dir.path, &c.dst),
+                    Op::Dir(d) => covers(&dir.path, &d.path),
+                    Op::Exec(_) => false,
+                };
+                let made = self.pair.new_ops.ops[..place].iter().any(makes);
                 let apart = !covers(&target, &dir.path) && !covers(&dir.path, &target);
                 if made || apart {
                     Ok(())
@@ -180,33 +271,64 @@ impl Side<'_> {
                 if known && !covers(&c.dst, &target) && !covers(&target, &c.dst) {
                     return Ok(());
                 }
+                // in the same way, from where it lies to where it lies: which comes first does not matter
+                let alike = (&copy.owner, &copy.mode, &copy.flags) == (&c.owner, &c.mode, &c.flags);
+                let shifts = |files: Vec<(String, String)>| -> Vec<_> {
+                    files.iter().map(|(path, lands)| shift(path, lands)).collect()
+                };
+                let ours = files.map(shifts).unwrap_or_default();
+                let theirs = self.files(c).map(shifts).unwrap_or_default();
+                let one = |s: &(String, String)| ours.first() == Some(s);
+                if alike && !theirs.is_empty() && ours.iter().chain(&theirs).all(one) {
+                    return Ok(());
+                }
                 fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst))
             }
             Op::Exec(exec) if self.is_blind(exec, &target) => Ok(()),
             Op::Exec(exec) => {
-                let needs = self.needs(exec, &source, &target)?;
-                for n in &needs {
-                    if n.early.is_some() {
-                        return fault(
-                            "V3",
-                            format!(
-                                "`{}` reads the sources: only a part of it may run before them",
-                                exec.unit
-                            ),
-                        );
-                    }
-                    self.has_manifests(n, &source, &target, place)?;
-                    if let Err(found) = overlay(n, self.context, "") {
-                        let lines = found.missing_ignore_lines.join(", ");
-                        return fault(
-                            "V4",
-                            format!("the COPY may lay {lines} over what `{}` wrote", exec.unit),
-                        );
+                if let Some((source, target)) = &broad {
+                    let needs = self.needs(exec, source, target, self.context);
+                    let apart = files.is_some() && needs.is_err();
+                    if !apart {
+                        return self.keeps(exec, &needs?, source, target, self.context, place);
                     }
                 }
-                self.level_fits(&needs)
+                let at = exec.at_in(self.pair.old_ops);
+                let before = self.pair.old_ops.ops.iter().take_while(|o| o.at() < at).count();
+                let Some((source, target, part)) = self.assembled(copy, &self.pair.old_ops.ops[..before])
+                else {
+                    return fault("V3", format!("this moved below what may depend on it: {before}"));
+                };
+                let needs = self.needs(exec, &source, &target, &part)?;
+                self.keeps(exec, &needs, &source, &target, &self.context.only(&copy.sources), place)
             }
         }
+    }
+
+    /// Whether an install over which a COPY moved still reads all that it needs, and keeps what it writes; `late` is what comes later.
+    fn keeps(
+        &self,
+        exec: &Exec,
+        needs: &[Needs],
+        source: &str,
+        target: &str,
+        late: &Context,
+        place: usize,
+    ) -> Result<(), Fault> {
+        for n in needs {
+            if n.early.is_some() {
+                return fault(
+                    "V3",
+                    format!("`{}` reads the sources: only a part of it may run before them", exec.unit),
+                );
+            }
+            self.has_manifests(n, source, target, place)?;
+            if let Err(found) = overlay(n, late, "") {
+                let lines = found.missing_ignore_lines.join(", ");
+                return fault("V4", format!("the COPY may lay {lines} over what `{}` wrote", exec.unit));
+            }
+        }
+        self.level_fits(needs)
     }
 
     fn level_fits(&self, needs: &[Needs]) -> Result<(), Fault> {
@@ -221,7 +343,7 @@ impl Side<'_> {
     }
 
     /// What the installs among the commands of a unit read, whatever else it does.
-    fn installs(&self, exec: &Exec, source: &str, target: &str) -> Vec<Needs> {
+    fn installs(&self, exec: &Exec, source: &str, target: &str, context: &Context) -> Vec<Needs> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return Vec::new() };
@@ -237,13 +359,13 @@ impl Side<'_> {
                 continue;
             };
             let place = Place::new(source, target, cwd, &env).assign(&assigned);
-            out.extend(needs_at(&install, self.context, &place, Ecosystems::builtin()).ok());
+            out.extend(needs_at(&install, context, &place, Ecosystems::builtin()).ok());
         }
         out
     }
 
     /// What the installs of a unit read; an error if it does anything else.
-    fn needs(&self, exec: &Exec, source: &str, target: &str) -> Result<Vec<Needs>, Fault> {
+    fn needs(&self, exec: &Exec, source: &str, target: &str, context: &Context) -> Result<Vec<Needs>, Fault> {
         let opaque = || fault("V3", format!("this may read the sources: {}", exec.unit));
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
@@ -263,7 +385,7 @@ impl Side<'_> {
                 Recognized::Install(install) => {
                     let Some(cwd) = cwd.as_deref() else { return opaque() };
                     let place = Place::new(source, target, cwd, &env).assign(&assigned);
-                    match needs_at(&install, self.context, &place, Ecosystems::builtin()) {
+                    match needs_at(&install, context, &place, Ecosystems::builtin()) {
                         Ok(needs) => out.push(needs),
                         Err(refusal) => {
                             return fault("V3", format!("`{}`: {}", install.command, refusal.message));
@@ -332,16 +454,19 @@ impl Side<'_> {
     fn has_manifests(&self, needs: &Needs, source: &str, target: &str, place: usize) -> Result<(), Fault> {
         for file in &needs.files {
             let lands = through(source, target, file);
-            let brought = self.parts.iter().filter(|(j, _)| *j < place).any(|(_, part)| {
-                part.sources.iter().any(|s| {
-                    let s = s.trim_start_matches("./").trim_end_matches('/');
-                    let landing = self.landing(part, s);
-                    (s == file && landing == lands)
-                        || file
-                            .strip_prefix(&format!("{s}/"))
-                            .is_some_and(|rest| landing.map(|l| join(&l, rest)) == lands)
+            // the last COPY that lands there counts
+            let brought = self.pair.new_ops.ops[..place].iter().rev().find_map(|o| {
+                let Op::Copy(copy) = o else { return None };
+                self.files(copy)?.into_iter().find_map(|(path, landing)| {
+                    let inner = file.strip_prefix(&format!("{path}/"));
+                    let it =
+                        (path == *file).then(|| landing.clone()).or_else(|| Some(join(&landing, inner?)));
+                    if it.is_some() && it == lands {
+                        return Some(true);
+                    }
+                    (Some(&landing) == lands.as_ref()).then_some(false)
                 })
-            });
+            }) == Some(true);
             if !brought {
                 return fault("V3", format!("the install reads {file}, which only comes later"));
             }
@@ -452,6 +577,16 @@ fn is_variable_test(script: &Script, simple: &Simple) -> bool {
 fn is_file_operator(word: &str) -> bool {
     let one = word.len() == 2 && word.starts_with('-');
     (one && !["-z", "-n", "-a", "-o"].contains(&word)) || ["-nt", "-ot", "-ef"].contains(&word)
+}
+
+impl Op {
+    fn at(&self) -> usize {
+        match self {
+            Op::Exec(e) => e.at,
+            Op::Copy(c) => c.at,
+            Op::Dir(d) => d.at,
+        }
+    }
 }
 
 impl Exec {
