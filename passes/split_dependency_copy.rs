@@ -40,6 +40,7 @@
 
 mod assembled;
 mod between;
+mod by_name;
 mod write;
 
 use crate::{
@@ -112,6 +113,8 @@ struct Split<'a> {
     context: &'a Context,
     /// A COPY between that lands in the same place, so that the broad one must stay before it.
     fixed: Option<usize>,
+    /// A RUN of the same tool between that may read the sources, so that the broad COPY must stay before it; and why.
+    stuck: Option<(usize, Refusal)>,
 }
 
 fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
@@ -132,7 +135,8 @@ fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
     };
     let assembled = || assembled::in_stage(input, stage);
     let assembled = if broads.iter().any(held) { None } else { assembled() };
-    assembled.or(refused).or_else(|| archive(input, stage))
+    let by_name = || broads.iter().find_map(|at| by_name::behind(input, stage, *at));
+    assembled.or_else(by_name).or(refused).or_else(|| archive(input, stage))
 }
 
 /// C.7 R10: an install behind an ADD that may unpack what it reads.
@@ -260,6 +264,7 @@ fn split<'a>(
     let mut needs: Option<Needs> = None;
     // a COPY that the broad one may not be moved over
     let mut fixed = None;
+    let mut stuck: Option<(usize, Refusal)> = None;
     for i in at + 1..end {
         let step = &input.file.instructions[i];
         let outcome = match step.keyword {
@@ -277,6 +282,10 @@ fn split<'a>(
         };
         match outcome {
             Ok(Some(next)) => {
+                let earlier = |e: &str| (stage.body.start..at).any(|i| installs_of(input, i).contains(&e));
+                if next.installs.iter().any(|(install, _)| earlier(&install.ecosystem)) {
+                    return Ok(None);
+                }
                 let mut all = Vec::new();
                 for (install, place) in &next.installs {
                     match needs_at(install, context, place, Ecosystems::builtin()) {
@@ -296,6 +305,9 @@ fn split<'a>(
                 if let Some(copy) = fixed.filter(|_| !early) {
                     return Err((first, overlapping(input, copy)));
                 }
+                if let Some(stuck) = stuck.clone().filter(|_| !early) {
+                    return Err(stuck);
+                }
                 if early && needs.is_some() {
                     break;
                 }
@@ -307,13 +319,17 @@ fn split<'a>(
                 }
             }
             Ok(None) => {}
-            Err(refusal) if needs.is_none() => return Err((i.max(first), refusal)),
+            Err(refusal) if needs.is_none() && between::begins_with_a_builder(input, i) => {
+                stuck = stuck.or(Some((i.max(first), refusal)));
+            }
+            Err(refusal) if needs.is_none() => return Err((i.max(first), stuck.map_or(refusal, |(_, r)| r))),
             Err(_) => break,
         }
     }
-    match needs {
-        Some(needs) => Ok(Some(Split { broad, found, needs, context, fixed })),
-        None => Ok(None),
+    match (needs, stuck) {
+        (Some(needs), stuck) => Ok(Some(Split { broad, found, needs, context, fixed, stuck })),
+        (None, Some(stuck)) => Err(stuck),
+        (None, None) => Ok(None),
     }
 }
 
@@ -341,12 +357,17 @@ fn already(input: &Input, stage: &Stage, at: usize, install: usize) -> bool {
 
 /// C.7 R5: no install that is known, but a RUN that looks like one.
 fn opaque<'a>(input: &Input<'a>, stage: &Stage, at: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
-    if (stage.body.start..at).any(|i| recognized(input, i).is_some()) {
+    if (stage.body.start..at).any(|i| recognized(input, i).is_some() || !installs_of(input, i).is_empty()) {
         return Ok(None);
     }
     for i in at + 1..stage.body.end {
-        let build =
-            |c: &crate::facts::Call| matches!(c.known.class, Class::Build | Class::Install | Class::Unknown);
+        let apart = |argv: &Vec<String>| {
+            Ecosystems::builtin().installs_by_name(argv) || Ecosystems::builtin().is_aside(argv)
+        };
+        let build = |c: &crate::facts::Call| {
+            matches!(c.known.class, Class::Build | Class::Install | Class::Unknown)
+                && !c.argv.as_ref().is_some_and(apart)
+        };
         if let Some(call) = input.facts.calls(i).iter().find(|c| build(c)) {
             let command = match &call.argv {
                 Some(argv) => format!("`{}`", argv.join(" ")),

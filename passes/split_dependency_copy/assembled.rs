@@ -232,6 +232,12 @@ fn role(source: &Source, files: &[String]) -> Role {
     if source.paths.iter().all(needed) {
         return Role::Manifests;
     }
+    // `package*.json` is meant for the manifests, whatever else it brings
+    let name = source.text.rsplit('/').next().unwrap_or_default();
+    let stem = name.find(['*', '?', '[']).unwrap_or(0);
+    if stem > 2 && source.paths.iter().any(needed) {
+        return Role::Manifests;
+    }
     let holds = |path: &String| files.iter().any(|f| path.is_empty() || below(f, path) || below(path, f));
     if source.paths.iter().any(holds) { Role::Both } else { Role::Sources }
 }

@@ -49,6 +49,23 @@ pub(super) fn recognized(input: &Input, at: usize) -> Option<Recognized> {
     script.commands().iter().filter_map(|c| words(input, script, at, c.simple)).find_map(told)
 }
 
+/// Whether RUN `at` begins with a tool that builds what another of its commands can fetch before, so that the tool is there
+/// already, and changes no manifest.
+pub(super) fn begins_with_a_builder(input: &Input, at: usize) -> bool {
+    let Some(script) = input.facts.run(at).and_then(Run::understood) else { return false };
+    let Some(NodeKind::Simple(first)) = script.and_list().and_then(|l| l.first().map(|n| &n.kind)) else {
+        return false;
+    };
+    let all = Ecosystems::builtin();
+    let program = first.words.first().and_then(Word::literal);
+    let changes = |simple: &Simple| {
+        let words: Option<Vec<String>> =
+            simple.words.iter().map(|w| w.literal().map(str::to_owned)).collect();
+        words.is_none_or(|argv| all.changes_a_manifest(&argv))
+    };
+    program.is_some_and(|p| all.has_early(p)) && !script.commands().iter().any(|c| changes(c.simple))
+}
+
 /// The tools whose installs RUN `at` has, as far as the words of its commands are known.
 pub(super) fn installs_of(input: &Input, at: usize) -> Vec<&'static str> {
     let Some(script) = input.facts.run(at).and_then(Run::understood) else { return Vec::new() };
@@ -144,9 +161,10 @@ impl Look<'_> {
         let mut early = 0;
         let mut leaks = false;
         let mut before = Before::Nothing;
+        let mut calm = 0;
         for (k, node) in list.iter().enumerate() {
             let NodeKind::Simple(simple) = &node.kind else { break };
-            if simple.redirects.iter().any(touches_a_file) {
+            if simple.redirects.iter().any(|r| touches_a_file(r, &broad.target)) {
                 break;
             }
             let Some(argv) = words(input, script, at, simple) else { break };
@@ -155,6 +173,7 @@ impl Look<'_> {
                     if d.starts_with('/') { Some(d.clone()) } else { dir.as_deref().map(|c| join(c, d)) }
                 });
                 leaks = true;
+                calm = k + 1;
                 continue;
             }
             let assigned = self.assigned(script, simple);
@@ -170,6 +189,7 @@ impl Look<'_> {
                 Ok(None) => {}
             }
             leaks |= leak(node).is_some();
+            calm = k + 1;
         }
         if installs.is_empty() {
             return self.no_install(script, list, dir.as_deref());
@@ -180,7 +200,18 @@ impl Look<'_> {
                 needs_at(i, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some())
             })
         });
+        // what follows the installs and looks at nothing that the COPY brings stays with them
+        if calm == list.len() && !needs_late {
+            early = calm;
+        }
         let whole = early == list.len();
+        if !whole && self.ships() && list[early..].iter().any(|node| self.cleans(script, node)) {
+            return Err(Refusal::new(
+                Reason::NoGain,
+                "the RUN cleans up behind its install, which another RUN could not take out of the install's layer",
+                "clean up in the RUN of the install, before anything that needs the sources",
+            ));
+        }
         // a list can be cut if no element but the last changes the state of the shell
         leaks |= list[..list.len() - 1].iter().any(|node| leak(node).is_some());
         if leaks && before != Before::Nothing {
@@ -196,6 +227,20 @@ impl Look<'_> {
         Ok(Some(Found { at, elements: (!whole).then_some(early), installs, before }))
     }
 
+    fn ships(&self) -> bool {
+        let stage = self.input.graph.stage_of(self.at);
+        stage.is_none_or(|s| self.input.facts.stage(s.index).ships)
+    }
+
+    fn cleans(&self, script: &Script, node: &Node) -> bool {
+        let NodeKind::Simple(simple) = &node.kind else { return false };
+        let argv = self.input.facts.argv_in(script, self.at, simple).unwrap_or_default();
+        let Some(name) = argv.first() else { return false };
+        name == "rm"
+            || self.input.knowledge.command(&argv).class == Class::Cleanup
+            || argv.iter().any(|w| w == "cache") && Ecosystems::builtin().is_aside(&argv)
+    }
+
     fn no_install(
         &self,
         script: &Script,
@@ -204,7 +249,7 @@ impl Look<'_> {
     ) -> Result<Option<Found>, Refusal> {
         let Look { input, broad, at, .. } = *self;
         let calm = list.iter().all(|node| match &node.kind {
-            NodeKind::Simple(s) if s.redirects.iter().any(touches_a_file) => false,
+            NodeKind::Simple(s) if s.redirects.iter().any(|r| touches_a_file(r, &broad.target)) => false,
             NodeKind::Simple(s) => input
                 .facts
                 .argv_in(script, at, s)
@@ -236,10 +281,10 @@ impl Look<'_> {
         let dir = self.state.cwd.as_deref();
         let mut installs = Vec::new();
         let mut before = Before::Nothing;
-        let mut calm = script.error().is_none() && plain(script.statements());
+        let mut calm = script.error().is_none() && plain(script.statements(), &broad.target);
         for command in script.commands() {
             let simple = command.simple;
-            calm &= !simple.redirects.iter().any(touches_a_file);
+            calm &= !simple.redirects.iter().any(|r| touches_a_file(r, &broad.target));
             if simple.words.is_empty() || !calm {
                 continue;
             }
@@ -289,27 +334,31 @@ fn opaque<T>(message: &str) -> Result<T, Refusal> {
     ))
 }
 
-/// Whether a redirect reads or writes a file that may lie anywhere.
-fn touches_a_file(redirect: &Redirect) -> bool {
-    let null = redirect.target.as_ref().and_then(Word::literal) == Some("/dev/null");
-    redirect.kind != RedirectKind::Dup && !null
+/// Whether a redirect may read or write a file at, above or below `target`.
+fn touches_a_file(redirect: &Redirect, target: &str) -> bool {
+    let elsewhere = |file: &str| {
+        let path = join("/", file);
+        file == "/dev/null" || file.starts_with('/') && !covers(target, &path) && !covers(&path, target)
+    };
+    let named = redirect.target.as_ref().and_then(Word::literal);
+    redirect.kind != RedirectKind::Dup && !named.is_some_and(elsewhere)
 }
 
 /// Whether statements are commands, their groups and conditions alone: nothing in the background, no loop, no test of bash.
-fn plain(statements: &[Statement]) -> bool {
+fn plain(statements: &[Statement], target: &str) -> bool {
     let node = |node: &Node| match &node.kind {
         NodeKind::Simple(_) => true,
         NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
-        NodeKind::Group(body) | NodeKind::Subshell(body) => plain(body),
+        NodeKind::Group(body) | NodeKind::Subshell(body) => plain(body, target),
         NodeKind::If { branches, otherwise } => {
-            branches.iter().all(|(test, body)| plain(test) && plain(body))
-                && otherwise.as_deref().is_none_or(plain)
+            branches.iter().all(|(test, body)| plain(test, target) && plain(body, target))
+                && otherwise.as_deref().is_none_or(|body| plain(body, target))
         }
         _ => false,
     };
     statements.iter().all(|s| {
         let apart = s.terminator != Terminator::Background;
-        apart && s.list.nodes().all(|n| node(n) && !n.redirects.iter().any(touches_a_file))
+        apart && s.list.nodes().all(|n| node(n) && !n.redirects.iter().any(|r| touches_a_file(r, target)))
     })
 }
 
@@ -345,6 +394,9 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
             .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
     };
     let tests = matches!(argv[0].as_str(), "[" | "test");
+    if Ecosystems::builtin().is_aside(argv) {
+        return true;
+    }
     match known.class {
         Class::Packages => apart(),
         Class::Index | Class::Cleanup => true,

@@ -3,7 +3,7 @@
 use super::{
     Before, Broad, Split,
     assembled::{Assembly, Piece, Role, whole_or_cut, with_comment},
-    between::copy_apart,
+    between::{begins_with_a_builder, copy_apart},
 };
 use crate::{
     context::{Context, FileKind},
@@ -12,7 +12,7 @@ use crate::{
     facts::{Run, covers, join, parent},
     graph::Stage,
     pass::{Assumption, Effect, Input, Level, Reason, Refusal, Rewrite},
-    syntax::{Instruction, Keyword},
+    syntax::{Instruction, Keyword, PieceKind},
 };
 
 pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite), Refusal> {
@@ -45,8 +45,17 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
         return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
     };
     let install = &file.instructions[last.at];
-    let moved = moved_copy(input, broad, last.at)?;
+    let mut moved = moved_copy(input, broad, last.at)?;
     out.replace(copy.span, lines);
+    // what is said of the copying of sources goes with it
+    let comment = Span { start: with_comment(input, broad.at).start, end: copy.full.start };
+    let said = String::from_utf8_lossy(comment.of(file.text())).into_owned();
+    if speaks_of_sources(&said) {
+        out.delete(comment);
+        let blank = file.pieces.iter().any(|p| p.kind == PieceKind::Blank && p.span.start == copy.full.end);
+        let blank = if blank { newline } else { "" };
+        moved = format!("{blank}{}{indent}{moved}", said.strip_prefix(indent.as_str()).unwrap_or(&said));
+    }
     match last.elements {
         None => {
             let at = install.full.end;
@@ -77,7 +86,7 @@ fn add_early(
     lines: &str,
     rewrite: &mut Rewrite,
 ) -> Result<(), Refusal> {
-    let Split { broad, found, needs, fixed, .. } = split;
+    let Split { broad, found, needs, fixed, stuck, .. } = split;
     let file = input.file;
     let newline = file.line_end();
     let copy = &file.instructions[broad.at];
@@ -98,6 +107,7 @@ fn add_early(
     // place brings none
     let stays = |at: usize| match file.instructions[at].keyword {
         Keyword::Copy | Keyword::Add => !copy_apart(input, broad, at),
+        Keyword::Run => stuck.is_some() && begins_with_a_builder(input, at),
         keyword => matches!(keyword, Keyword::Label | Keyword::Expose),
     };
     let brings = |at: &usize| {
@@ -110,6 +120,9 @@ fn add_early(
     }
     let early = format!("RUN {flags}{command}");
     let between = !(broad.at + 1..step.at).all(stays);
+    if let Some((_, why)) = stuck.as_ref().filter(|_| between || step.before != Before::Nothing) {
+        return Err(why.clone());
+    }
     if let Some(copy) = fixed.filter(|_| between || step.before != Before::Nothing) {
         return Err(super::overlapping(input, copy));
     }
@@ -126,11 +139,13 @@ fn add_early(
             "give it a RUN of its own",
         ));
     } else if !between {
-        out.insert(copy.span.start, format!("{lines}{newline}{indent}{early}{newline}{indent}"));
+        let at = with_comment(input, broad.at).start;
+        out.insert(at, format!("{indent}{lines}{newline}{indent}{early}{newline}"));
     } else {
         let moved = moved_copy(input, broad, step.at - 1)?;
         out.replace(copy.span, lines.to_owned());
-        out.insert(install.span.start, format!("{early}{newline}{indent}{moved}{newline}{indent}"));
+        let at = with_comment(input, step.at).start;
+        out.insert(at, format!("{indent}{early}{newline}{indent}{moved}{newline}"));
     }
     rewrite.effects.push(Effect::CommandAdded { command: command.to_owned() });
     Ok(())
@@ -213,6 +228,14 @@ fn early_message(needs: &Needs, command: &str) -> String {
     format!("copy {} and run `{command}` before the sources come", names(&needs.files))
 }
 
+/// Whether a comment is about the sources that a COPY brings, and not about the dependencies.
+fn speaks_of_sources(comment: &str) -> bool {
+    let said = comment.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| said.contains(w));
+    any(&["copy", "code", "source", "add ", "everything"])
+        && !any(&["depend", "install", "manifest", "package", "require"])
+}
+
 /// Takes the sources out of their COPYs; what is to stand behind the instruction `last` instead, as whole lines.
 fn take_out(
     assembly: &Assembly,
@@ -240,15 +263,24 @@ fn take_out(
         }
         // manifests among other things come by their names
         let among = assembly.brought(piece, Role::Both);
+        let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
         for file in needs.files.iter().filter(|f| among.iter().any(|p| within(p, f))) {
             let Some(lands) = through(broad, file) else { continue };
+            let is_dir = input.context.and_then(|c| c.entry(file)).is_some_and(|e| e.kind == FileKind::Dir);
+            let folder = if is_dir { lands.as_str() } else { parent(&lands) };
             let to = match dst {
-                "." => "./".to_owned(),
-                dst if dst.ends_with('/') && parent(&lands) == piece.target => dst.to_owned(),
-                _ => format!("{}/", parent(&lands).trim_end_matches('/')),
+                "." if folder == piece.target => "./".to_owned(),
+                dst if dst.ends_with('/') && folder == piece.target => dst.to_owned(),
+                _ => format!("{}/", folder.trim_end_matches('/')),
             };
-            lines.push(format!("COPY {}{file} {to}", flags_text(ins)));
+            match groups.iter_mut().find(|(t, _)| *t == to && !is_dir) {
+                Some((_, files)) => files.push(file),
+                None => groups.push((to, vec![file])),
+            }
         }
+        let copy =
+            |(to, files): &(String, Vec<&str>)| format!("COPY {}{} {to}", flags_text(ins), files.join(" "));
+        lines.extend(groups.iter().map(copy));
         let text = if stay.is_empty() {
             whole
         } else {
@@ -368,7 +400,7 @@ fn flags_text(ins: &Instruction) -> String {
 }
 
 /// The broad COPY as it stands behind the install: the same words, but an absolute destination where WORKDIR came between.
-fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refusal> {
+pub(super) fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refusal> {
     let copy = &input.file.instructions[broad.at];
     let text = String::from_utf8_lossy(copy.source()).into_owned();
     let Some(dst) = copy.args().last() else {

@@ -17,8 +17,7 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let lock = scan.add_files()?;
     let path = scan.at("Gemfile");
     read_gemfile(scan, &path)?;
-    let dir = scan.dir.clone();
-    scan.guard(&dir);
+    guard(scan)?;
     let config = scan.at(".bundle/config");
     if scan.has(&config) {
         let text = scan.text(&config)?;
@@ -38,6 +37,31 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     }
     let command = scan.install.command.clone();
     scan.prove(&command, "no gemspec, no path: gem, no eval_gemfile");
+    Ok(())
+}
+
+// Gems go to the system's folder unless a setting names another (ruby/rubygems#9698: also in Bundler 4), and settings to the
+// folder of BUNDLE_APP_CONFIG. Where an image sets both, as the official ones do, nothing is written in the project's folder.
+fn guard(scan: &mut Scan<'_>) -> Result<(), Refusal> {
+    let set = |name: &str| scan.place.env.get(name).is_some_and(|v| !v.is_empty());
+    let apart = |name: &str| {
+        scan.place.env.get(name).is_some_and(|v| v.starts_with('/') && scan.place.locate(v).is_none())
+    };
+    let own_path = scan.install.has(Takes::Locks)
+        || scan.install.has(Takes::Writes)
+        || set("BUNDLE_DEPLOYMENT")
+        || set("BUNDLE_PATH");
+    let config = scan.at(".bundle/config");
+    let settings = if scan.has(&config) { scan.text(&config)? } else { String::new() };
+    let own_path = own_path || settings.contains("BUNDLE_PATH") || settings.contains("BUNDLE_DEPLOYMENT");
+    let (gems, app) = (apart("GEM_HOME") && !own_path, apart("BUNDLE_APP_CONFIG"));
+    if gems && app {
+        let why = "Bundler writes to GEM_HOME and BUNDLE_APP_CONFIG, outside of what the COPY brings";
+        scan.needs.evidence.push(why.to_string());
+        return Ok(());
+    }
+    let dir = scan.dir.clone();
+    scan.guard(&dir);
     Ok(())
 }
 

@@ -350,7 +350,7 @@ impl Side<'_> {
         let env = known_env(state);
         let mut cwd = state.cwd.clone();
         let mut out = Vec::new();
-        for (argv, assigned) in self.commands(exec, at, run, false).unwrap_or_default() {
+        for (argv, assigned) in self.commands(exec, at, run, None).unwrap_or_default() {
             if argv[0] == "cd" {
                 cwd = argv.get(1).and_then(|d| cwd.as_deref().map(|c| join(c, d)));
             }
@@ -372,7 +372,7 @@ impl Side<'_> {
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return opaque() };
         let env = known_env(state);
         let mut cwd = state.cwd.clone();
-        let Some(commands) = self.commands(exec, at, run, true) else { return opaque() };
+        let Some(commands) = self.commands(exec, at, run, Some(target)) else { return opaque() };
         let mut out = Vec::new();
         for (argv, assigned) in commands {
             if argv[0] == "cd" {
@@ -399,30 +399,32 @@ impl Side<'_> {
         if out.is_empty() { opaque() } else { Ok(out) }
     }
 
-    /// The commands of a unit with what is assigned before each; if `all` count, None where it does anything but run them and
-    /// ask for variables.
+    /// The commands of a unit with what is assigned before each; with a `target`, None where it does anything but run them, ask for
+    /// variables, and write files that lie elsewhere.
     fn commands(
         &self,
         exec: &Exec,
         at: usize,
         run: &Run,
-        all: bool,
+        target: Option<&str>,
     ) -> Option<Vec<(Vec<String>, Vec<Assigned>)>> {
         if run.form == crate::facts::Form::Exec {
             let words = self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
             return Some(vec![(words, Vec::new())]);
         }
         let facts = self.pair.old.facts;
+        let all = target.is_some();
+        let target = target.unwrap_or("/");
         let script =
             crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), run.shell?.dialect);
         let listed = script.and_list().is_some();
-        if all && (script.error().is_some() || !is_plain(script.statements())) {
+        if all && (script.error().is_some() || !is_plain(script.statements(), target)) {
             return None;
         }
         let mut out = Vec::new();
         for command in script.commands() {
             let simple = command.simple;
-            if all && simple.redirects.iter().any(is_of_a_file) {
+            if all && simple.redirects.iter().any(|r| is_of_a_file(r, target)) {
                 return None;
             }
             let value = |word: &Word| {
@@ -479,7 +481,7 @@ impl Side<'_> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return false };
-        let Some(commands) = self.commands(exec, at, run, true) else { return false };
+        let Some(commands) = self.commands(exec, at, run, Some(target)) else { return false };
         let mut cwd = state.cwd.clone();
         run.form == crate::facts::Form::Shell
             && commands.iter().all(|(argv, _)| {
@@ -506,6 +508,7 @@ impl Side<'_> {
             }),
         };
         match known.class {
+            _ if Ecosystems::builtin().is_aside(argv) => true,
             Class::Index | Class::Cleanup => true,
             Class::Packages => by_name,
             Class::Install => Ecosystems::builtin().installs_by_name(argv),
@@ -543,27 +546,31 @@ fn known_env(state: &State) -> Vec<(String, String)> {
     state.variables.iter().filter_map(known).collect()
 }
 
-/// Whether a redirect is one of a file that may lie anywhere.
-fn is_of_a_file(redirect: &Redirect) -> bool {
-    let target = redirect.target.as_ref().and_then(Word::literal);
-    redirect.kind != RedirectKind::Dup && target != Some("/dev/null")
+/// Whether a redirect is one of a file that may lie where the COPY lands.
+fn is_of_a_file(redirect: &Redirect, target: &str) -> bool {
+    let elsewhere = |file: &str| {
+        let lies = join("/", file);
+        !covers(&lies, target) && !covers(target, &lies)
+    };
+    let named = redirect.target.as_ref().and_then(Word::literal).filter(|file| file.starts_with('/'));
+    redirect.kind != RedirectKind::Dup && !named.is_some_and(|file| file == "/dev/null" || elsewhere(file))
 }
 
 /// Commands, their groups and conditions; no loop, function or background.
-fn is_plain(statements: &[Statement]) -> bool {
+fn is_plain(statements: &[Statement], target: &str) -> bool {
     let kind = |kind: &NodeKind| match kind {
         NodeKind::Simple(_) => true,
         NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
-        NodeKind::Group(inner) | NodeKind::Subshell(inner) => is_plain(inner),
+        NodeKind::Group(inner) | NodeKind::Subshell(inner) => is_plain(inner, target),
         NodeKind::If { branches, otherwise } => {
-            let all = branches.iter().all(|(test, then)| is_plain(test) && is_plain(then));
-            all && otherwise.as_deref().is_none_or(is_plain)
+            let all = branches.iter().all(|(test, then)| is_plain(test, target) && is_plain(then, target));
+            all && otherwise.as_deref().is_none_or(|body| is_plain(body, target))
         }
         _ => false,
     };
     statements.iter().all(|s| {
         s.terminator != Terminator::Background
-            && s.list.nodes().all(|n| kind(&n.kind) && !n.redirects.iter().any(is_of_a_file))
+            && s.list.nodes().all(|n| kind(&n.kind) && !n.redirects.iter().any(|r| is_of_a_file(r, target)))
     })
 }
 
