@@ -294,6 +294,16 @@ fn split<'a>(
                         Err(_) if needs.is_none() && brought_apart(input, stage, at, first) => {
                             return Ok(None);
                         }
+                        Err(_) if needs.is_none() && !holds_install(input, at, first) => {
+                            return refuse(
+                                Reason::NotProven,
+                                &format!(
+                                    "no COPY brings the folder in which `{}` runs as it lies in the context",
+                                    install.command
+                                ),
+                                "copy the manifests to where they lie in the context, and split it by hand",
+                            );
+                        }
                         Err(refusal) if needs.is_none() => return Err(fail(refusal)),
                         Err(_) => break,
                     }
@@ -322,7 +332,14 @@ fn split<'a>(
             Err(refusal) if needs.is_none() && between::begins_with_a_builder(input, i) => {
                 stuck = stuck.or(Some((i.max(first), refusal)));
             }
-            Err(refusal) if needs.is_none() => return Err((i.max(first), stuck.map_or(refusal, |(_, r)| r))),
+            Err(refusal) if needs.is_none() => {
+                let own = match recognized(input, first) {
+                    // what the install itself says against it goes before what stands in its way
+                    Some(Recognized::Refused(own)) if i < first => Some(own),
+                    _ => stuck.map(|(_, why)| why),
+                };
+                return Err((i.max(first), own.unwrap_or(refusal)));
+            }
             Err(_) => break,
         }
     }

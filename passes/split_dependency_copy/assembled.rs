@@ -227,7 +227,12 @@ fn manifests_behind(
 
 fn role(source: &Source, files: &[String]) -> Role {
     let below = |path: &str, dir: &str| path == dir || path.starts_with(&format!("{dir}/"));
-    let named = |path: &str| Ecosystems::builtin().is_manifest(path.rsplit('/').next().unwrap_or(path));
+    let named = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // `config` is a folder
+        let is_file = name.contains('.') || name.starts_with(|c: char| c.is_ascii_uppercase());
+        is_file && Ecosystems::builtin().is_manifest(name)
+    };
     let needed = |path: &String| named(path) || files.iter().any(|f| below(path, f));
     if source.paths.iter().all(needed) {
         return Role::Manifests;

@@ -263,8 +263,10 @@ impl Look<'_> {
         if let Ok(found) = self.whole(script) {
             return Ok(found);
         }
-        if recognized(input, at).is_some() {
-            return opaque("what stands before the install in its RUN may read the sources");
+        match recognized(input, at) {
+            Some(Recognized::Refused(own)) => return Err(own),
+            Some(_) => return opaque("what stands before the install in its RUN may read the sources"),
+            None => {}
         }
         let text = String::from_utf8_lossy(&script.joined().text).trim().chars().take(60).collect::<String>();
         Err(Refusal::new(

@@ -184,7 +184,8 @@ impl Tool {
             return Recognized::None;
         };
         let command = &self.commands[key];
-        let operands = words.operands[key.split_whitespace().count()..].to_vec();
+        let named = if key == "*" { 0 } else { key.split_whitespace().count() };
+        let operands = words.operands[named..].to_vec();
         if key.is_empty() && !operands.is_empty() {
             return Recognized::None;
         }
@@ -197,6 +198,10 @@ impl Tool {
             CommandKind::Install => {}
             CommandKind::Changes | CommandKind::Opaque => {
                 let because = command.because.as_deref().unwrap_or("reads more than its manifests");
+                let unlock = match command.kind {
+                    CommandKind::Changes => "commit what it changes, and install from that",
+                    _ => unlock,
+                };
                 let unlock = command.unlock.as_deref().unwrap_or(unlock);
                 return refuse(Reason::ManifestUnsuited, format!("`{written}` {because}"), unlock);
             }

@@ -51,14 +51,15 @@ fn guard(scan: &mut Scan<'_>) -> Result<(), Refusal> {
         || scan.install.has(Takes::Writes)
         || set("BUNDLE_DEPLOYMENT")
         || set("BUNDLE_PATH");
-    let config = scan.at(".bundle/config");
-    let settings = if scan.has(&config) { scan.text(&config)? } else { String::new() };
-    let own_path = own_path || settings.contains("BUNDLE_PATH") || settings.contains("BUNDLE_DEPLOYMENT");
-    let (gems, app) = (apart("GEM_HOME") && !own_path, apart("BUNDLE_APP_CONFIG"));
-    if gems && app {
-        let why = "Bundler writes to GEM_HOME and BUNDLE_APP_CONFIG, outside of what the COPY brings";
-        scan.needs.evidence.push(why.to_string());
-        return Ok(());
+    if apart("BUNDLE_APP_CONFIG") {
+        // the settings of the project's folder are not read then
+        let config = scan.at(".bundle/config");
+        scan.needs.files.retain(|f| *f != config);
+        if apart("GEM_HOME") && !own_path {
+            let why = "Bundler writes to GEM_HOME and BUNDLE_APP_CONFIG, outside of what the COPY brings";
+            scan.needs.evidence.push(why.to_string());
+            return Ok(());
+        }
     }
     let dir = scan.dir.clone();
     scan.guard(&dir);
