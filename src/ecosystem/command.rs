@@ -43,7 +43,7 @@ impl Ecosystems {
     /// Whether the command changes a manifest.
     #[must_use]
     pub fn changes_a_manifest(&self, argv: &[String]) -> bool {
-        self.0.values().any(|tool| {
+        self.of_program(argv).any(|(_, tool)| {
             let text = tool.words_after_program(argv).map(|rest| format!("{} ", rest.join(" ")));
             let begins = |key: &String| text.as_ref().is_some_and(|t| t.starts_with(&format!("{key} ")));
             tool.commands.iter().any(|(key, c)| c.kind == CommandKind::Changes && begins(key))
@@ -53,7 +53,7 @@ impl Ecosystems {
     /// Whether `program` is a tool some of whose commands have another one to run early.
     #[must_use]
     pub fn has_early(&self, program: &str) -> bool {
-        self.0.values().any(|tool| {
+        self.of_program(&[program.to_string()]).any(|(_, tool)| {
             tool.programs.iter().any(|p| p == program) && tool.commands.values().any(|c| c.early.is_some())
         })
     }
@@ -104,7 +104,7 @@ impl Ecosystems {
         ];
         // a path may be one of the folder
         let value = |w: &String| !w.contains(['/', '$', '`', UNKNOWN]) || w.starts_with("http");
-        self.0.values().any(|tool| {
+        self.of_program(argv).any(|(_, tool)| {
             let Some(rest) = tool.words_after_program(argv) else { return false };
             let operands: Vec<&str> = rest.iter().filter(|w| !option(w)).map(String::as_str).collect();
             let begins = |key: &String| {
