@@ -151,7 +151,8 @@ fn read_gemfile(scan: &mut Scan<'_>, path: &str) -> Result<(), Refusal> {
         let bare = unquoted(&line);
         match word {
             "source" | "gem" | "group" | "platforms" | "platform" | "ruby" | "git" | "github"
-            | "git_source" | "install_if" | "end" | "else" | "elsif" | "if" | "unless" | "plugin"
+            | "git_source" | "install_if" | "puts" | "warn" | "end" | "else" | "elsif" | "if" | "unless"
+            | "plugin"
                 if !local.iter().any(|l| bare.contains(l)) && word != "plugin" => {}
             "frozen_string_literal" => {}
             // The body of a multi-line git_source block: a string, or a name with one.
