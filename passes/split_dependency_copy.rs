@@ -343,6 +343,20 @@ fn split<'a>(
             Err(_) => break,
         }
     }
+    let last = found.last().map_or(at, |f| f.at);
+    for path in (at..last).flat_map(|i| between::venvs(input, &broad, i)) {
+        let inner = path.strip_prefix(broad.target.trim_end_matches('/')).unwrap_or(&path);
+        let lies = format!("{}{inner}", broad.source);
+        let lies = lies.trim_start_matches('/');
+        let guarded = |n: &Needs| n.early.is_none() && n.guards.iter().any(|g| g.path == lies);
+        if needs.as_ref().is_some_and(|n| !guarded(n)) {
+            return refuse(
+                Reason::OrderObservable,
+                &format!("the COPY may bring {lies}, which a RUN between makes"),
+                "name it in VIRTUAL_ENV, or make it elsewhere",
+            );
+        }
+    }
     match (needs, stuck) {
         (Some(needs), stuck) => Ok(Some(Split { broad, found, needs, context, fixed, stuck })),
         (None, Some(stuck)) => Err(stuck),

@@ -279,7 +279,10 @@ impl Assembly<'_> {
             let step = &input.file.instructions[at];
             let ours = self.pieces.iter().any(|p| p.at == at);
             match step.keyword {
-                Keyword::Run if between::run(input, &self.broad, None, at)?.is_some() => {
+                Keyword::Run
+                    if between::run(input, &self.broad, None, at)?.is_some()
+                        || !between::venvs(input, &self.broad, at).is_empty() =>
+                {
                     return Err(order(step, "another install stands between"));
                 }
                 Keyword::Copy | Keyword::Add if !ours && !between::copy_apart(input, &self.broad, at) => {

@@ -396,7 +396,9 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
             .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
     };
     let tests = matches!(argv[0].as_str(), "[" | "test");
-    if Ecosystems::builtin().is_aside(argv) {
+    if Ecosystems::builtin().is_aside(argv)
+        || venv(argv, cwd).is_some_and(|path| !covers(&path, &broad.target))
+    {
         return true;
     }
     match known.class {
@@ -407,6 +409,22 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
         Class::Config => !meets(&known.reads) && !meets(&known.writes) && !meets(&known.deletes),
         Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
     }
+}
+
+/// The folder of a virtual environment that a command makes, which it alone writes.
+pub(super) fn venv(argv: &[String], cwd: Option<&str>) -> Option<String> {
+    let [program, flag, module, options @ .., path] = argv else { return None };
+    let name = program.rsplit('/').next()?.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let calm = ["--copies", "--symlinks", "--system-site-packages", "--upgrade-deps", "--without-pip"];
+    let it = name == "python" && flag == "-m" && module == "venv" && !path.starts_with('-');
+    if it && options.iter().all(|o| calm.contains(&o.as_str())) { Some(join(cwd?, path)) } else { None }
+}
+
+/// The virtual environments that RUN `at` makes where the COPY lands: nothing may be laid over them later.
+pub(super) fn venvs(input: &Input, broad: &Broad, at: usize) -> Vec<String> {
+    let cwd = input.facts.before(at).and_then(|s| s.cwd.clone());
+    let made = input.facts.calls(at).iter().filter_map(|c| venv(c.argv.as_ref()?, cwd.as_deref()));
+    made.filter(|path| covers(&broad.target, path)).collect()
 }
 
 /// The refusal for a COPY between that lands where the broad one does.

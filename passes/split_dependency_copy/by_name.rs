@@ -35,7 +35,10 @@ pub(super) fn behind(input: &Input, stage: &Stage, at: usize) -> Option<Finding>
     for i in at + 1..stage.body.end {
         let step = &file.instructions[i];
         let crosses = match step.keyword {
-            Keyword::Run => matches!(between::run(input, &broad, input.context, i), Ok(None)),
+            Keyword::Run => {
+                between::venvs(input, &broad, i).is_empty()
+                    && matches!(between::run(input, &broad, input.context, i), Ok(None))
+            }
             Keyword::Copy | Keyword::Add => copy_apart(input, &broad, i),
             Keyword::Env | Keyword::Arg => !names_variable(input, at, i),
             // a folder that only the COPY makes would be made by WORKDIR

@@ -111,9 +111,11 @@ impl Ecosystems {
                 let key: Vec<&str> = key.split(' ').collect();
                 operands.starts_with(&key) || rest.first().is_some_and(|w| key == [w.as_str()])
             };
-            tool.aside.iter().any(begins)
-                && rest.iter().filter(option).all(|w| calm.contains(&w.as_str()))
-                && rest.iter().all(value)
+            // what is local to Bundler goes to the folder of its settings
+            let calm = |w: &String| {
+                calm.contains(&w.as_str()) || tool.reader == ReaderKind::Bundler && w == "--local"
+            };
+            tool.aside.iter().any(begins) && rest.iter().filter(option).all(calm) && rest.iter().all(value)
         })
     }
 

@@ -492,6 +492,23 @@ impl Side<'_> {
             })
     }
 
+    /// `python -m venv DIR`, where nothing that the COPY may ever bring lies in that folder.
+    fn makes_kept_venv(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
+        let [program, flag, module, path] = argv else { return false };
+        let python = program.rsplit('/').next().is_some_and(|p| p.starts_with("python"));
+        let made = if path.starts_with('/') { Some(join("/", path)) } else { cwd.map(|c| join(c, path)) };
+        let Some(made) = made.filter(|_| python && flag == "-m" && module == "venv") else { return false };
+        if !covers(&made, target) && !covers(target, &made) {
+            return true;
+        }
+        // where the broad COPY is of the root of the context
+        let inner = made.strip_prefix(target).map(|p| p.trim_start_matches('/'));
+        let whole =
+            |o: &Op| self.as_broad(o).is_some_and(|(_, source, to)| source.is_empty() && to == target);
+        let inner = inner.filter(|p| !p.is_empty() && self.pair.new_ops.ops.iter().any(whole));
+        inner.is_some_and(|p| matches!(self.context.may_carry(p), crate::context::Carry::No { .. }))
+    }
+
     fn blind_command(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
         let known = self.pair.knowledge.command(argv);
         let by_name = argv
@@ -509,6 +526,7 @@ impl Side<'_> {
         };
         match known.class {
             _ if Ecosystems::builtin().is_aside(argv) => true,
+            _ if self.makes_kept_venv(argv, cwd, target) => true,
             Class::Index | Class::Cleanup => true,
             Class::Packages => by_name,
             Class::Install => Ecosystems::builtin().installs_by_name(argv),
