@@ -3,6 +3,9 @@
 //! ## Why
 //! Each edit of a source file changes what `COPY . .` brings, so the install behind it runs again, though nothing that it reads
 //! has changed. With the manifests in a COPY of their own, before the install, an edit of a source file leaves the install cached.
+//! Where several COPYs put the folder together, those that bring no manifest go behind the install. A build that fetches by itself
+//! (go, dotnet, mvn) stays where it is, and a command that fetches alone goes before the sources. An install of packages by their
+//! names needs no manifest, and goes before the sources as it is.
 //!
 //! ## Context
 //! package.json: {"name": "app", "dependencies": {"express": "4.19.2"}}
@@ -36,7 +39,7 @@
 //! ## Refuses
 //! An installer or an option that is not in the catalogues; manifests that make the install read or run more than can be copied
 //! early; a context that may carry what the install writes; anything between the COPY and the install that may read the sources;
-//! and an install that is split already.
+//! a RUN that cleans up behind its install and a build, in a stage that ships; and an install that is split already.
 
 mod assembled;
 mod between;
