@@ -71,7 +71,7 @@ fn check_singled(pair: &Pair, context: &Context, alignment: &Alignment) -> Resul
     side.ignores_are_harmless()
 }
 
-/// What is declared to be new is there, and where a command is declared to move, something has changed places.
+/// What is declared to be new is there, and a command that is declared to move stands before something that it stood behind.
 fn everything_declared_is_done(pair: &Pair, early: &[(usize, &Exec)], moved: &[usize]) -> Result<(), Fault> {
     for effect in pair.claim.effects {
         if let Effect::CommandAdded { command } = effect
@@ -80,9 +80,18 @@ fn everything_declared_is_done(pair: &Pair, early: &[(usize, &Exec)], moved: &[u
             return fault("V2", format!("this is declared to be new and is not there: {command}"));
         }
     }
-    let moves = pair.claim.effects.iter().any(|e| matches!(e, Effect::CommandMoved { .. }));
-    if moves && moved.is_sorted() {
-        return fault("V2", "a command is declared to move, and none does");
+    for effect in pair.claim.effects {
+        let Effect::CommandMoved { command } = effect else { continue };
+        let program = command.split(' ').next().and_then(|p| p.rsplit('/').next()).unwrap_or_default();
+        let is_it = |op: &Op| match op {
+            // the program may come by a variable
+            Op::Exec(e) => e.unit.contains(program) || e.unit.starts_with('$'),
+            _ => false,
+        };
+        let crossed = |k: usize| moved[..k].iter().any(|place| *place > moved[k]);
+        if !pair.old_ops.ops.iter().enumerate().any(|(k, op)| is_it(op) && crossed(k)) {
+            return fault("V2", format!("this is declared to move and does not: {command}"));
+        }
     }
     Ok(())
 }
