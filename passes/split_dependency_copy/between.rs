@@ -4,7 +4,7 @@ use super::{Before, Broad, Found, order};
 use crate::{
     context::Context,
     ecosystem::{Assigned, Ecosystems, Install, Place, Recognized, needs_at},
-    facts::{Form, Run, State, covers, join},
+    facts::{Form, Run, State, covers, join, parent},
     knowledge::{Class, Paths},
     pass::{Input, Reason, Refusal},
     shell::{Node, NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word, leak},
@@ -396,6 +396,10 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
             .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
     };
     let tests = matches!(argv[0].as_str(), "[" | "test");
+    let by_settings = matches!(known.class, Class::Packages | Class::Index | Class::Install);
+    if (by_settings || Ecosystems::builtin().is_aside(argv)) && brings_settings(input, broad) {
+        return false;
+    }
     if Ecosystems::builtin().is_aside(argv)
         || venv(argv, cwd).is_some_and(|path| !covers(&path, &broad.target))
     {
@@ -409,6 +413,45 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
         Class::Config => !meets(&known.reads) && !meets(&known.writes) && !meets(&known.deletes),
         Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
     }
+}
+
+/// Whether the COPY may bring the settings of the system or of a user, which installers of packages read wherever they run.
+fn brings_settings(input: &Input, broad: &Broad) -> bool {
+    let has = |name: &&str| {
+        let path = if broad.source.is_empty() { (*name).to_owned() } else { join(&broad.source, name) };
+        input.context.is_none_or(|c| c.entry(path.trim_start_matches('/')).is_some())
+    };
+    let system = [
+        "/bin",
+        "/lib",
+        "/sbin",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/local",
+        "/usr/local/bin",
+        "/usr/local/lib",
+    ];
+    let target = broad.target.as_str();
+    let folders = ["bin", "etc", "home", "lib", "opt", "root", "sbin", "usr", "var"];
+    let files = [
+        ".bundle",
+        ".cargo",
+        ".condarc",
+        ".config",
+        ".gemrc",
+        ".gitconfig",
+        ".netrc",
+        ".npmrc",
+        ".pip",
+        ".yarnrc",
+    ];
+    let home = target == "/root" || parent(target) == "/home";
+    covers("/etc", target)
+        || covers("/usr/local/etc", target)
+        || system.contains(&target)
+        || target == "/" && folders.iter().any(|f| has(f))
+        || home && files.iter().any(|f| has(f))
 }
 
 /// The folder of a virtual environment that a command makes, which it alone writes.

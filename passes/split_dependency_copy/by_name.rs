@@ -29,7 +29,9 @@ pub(super) fn behind(input: &Input, stage: &Stage, at: usize) -> Option<Finding>
     if hidden || other || !copy.flags().iter().all(|f| plain(&f.name)) {
         return None;
     }
-    let broad = Broad { at, source: String::new(), target };
+    let source = copy.first().trim_start_matches("./").trim_matches('/');
+    let source = if source == "." { "" } else { source }.to_owned();
+    let broad = Broad { at, source, target };
     let mut last = None;
     let mut commands = Vec::new();
     for i in at + 1..stage.body.end {

@@ -501,6 +501,27 @@ impl Side<'_> {
             })
     }
 
+    /// Whether a COPY to `target` may bring what configures an installer of packages: in the system's folders or in a home.
+    fn lands_among_settings(&self, target: &str) -> bool {
+        let copies = self.pair.old_ops.ops.iter().filter_map(|o| self.as_broad(o));
+        let sources: Vec<String> =
+            copies.filter(|(.., to)| to == target).map(|(_, source, _)| source).collect();
+        let brings = |name: &str| {
+            sources
+                .iter()
+                .any(|s| self.context.entry(join(&format!("/{s}"), name).trim_start_matches('/')).is_some())
+        };
+        let system = ["/etc", "/usr/local/etc"].iter().any(|dir| covers(dir, target));
+        let shallow = target.matches('/').count() == 1 && ["/bin", "/lib", "/sbin", "/usr"].contains(&target);
+        let root = target == "/"
+            && ["etc", "usr", "root", "home", "var", "opt", "bin", "lib", "sbin"].map(brings).contains(&true);
+        let home = (target == "/root" || parent(target) == "/home")
+            && [".npmrc", ".config", ".pip", ".gemrc", ".netrc", ".yarnrc", ".cargo"]
+                .map(brings)
+                .contains(&true);
+        system || shallow || root || home
+    }
+
     /// `python -m venv DIR`, where nothing that the COPY may ever bring lies in that folder.
     fn makes_kept_venv(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
         let [program, flag, module, path] = argv else { return false };
@@ -534,7 +555,8 @@ impl Side<'_> {
             }),
         };
         match known.class {
-            _ if Ecosystems::builtin().is_aside(argv) => true,
+            Class::Packages | Class::Index | Class::Install if self.lands_among_settings(target) => false,
+            _ if Ecosystems::builtin().is_aside(argv) => !self.lands_among_settings(target),
             _ if self.makes_kept_venv(argv, cwd, target) => true,
             Class::Index | Class::Cleanup => true,
             Class::Packages => by_name,
