@@ -450,8 +450,8 @@ fn brings_settings(input: &Input, broad: &Broad) -> bool {
     covers("/etc", target)
         || covers("/usr/local/etc", target)
         || system.contains(&target)
-        || target == "/" && folders.iter().any(|f| has(f))
-        || home && files.iter().any(|f| has(f))
+        || target == "/" && folders.iter().any(has)
+        || home && files.iter().any(has)
 }
 
 /// The folder of a virtual environment that a command makes, which it alone writes.
