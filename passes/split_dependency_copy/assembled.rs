@@ -59,7 +59,10 @@ pub(super) fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
     let pieces = pieces(input, stage, first, &install)?;
     let begin = pieces.first()?.at;
     let span = input.file.instructions[begin].span.to(input.file.instructions[first].span);
+    // where manifests come alone there is nothing to split
+    let alone = pieces.iter().flat_map(|p| &p.sources).all(|s| role(s, &[]) == Role::Manifests);
     match assemble(input, stage, pieces, first) {
+        Err(_) if alone => None,
         Ok(assembly) => match write::assembled(stage, &assembly?) {
             Ok((message, rewrite)) => Some(Finding::rewrite(span, message, rewrite)),
             Err(refusal) => Some(Finding::refuse(span, refusal)),
