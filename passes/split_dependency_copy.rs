@@ -3,6 +3,9 @@
 //! ## Why
 //! Each edit of a source file changes what `COPY . .` brings, so the install behind it runs again, though nothing that it reads
 //! has changed. With the manifests in a COPY of their own, before the install, an edit of a source file leaves the install cached.
+//! Where several COPYs put the folder together, those that bring no manifest go behind the install. A build that fetches by itself
+//! (go, dotnet, mvn) stays where it is, and a command that fetches alone goes before the sources. An install of packages by their
+//! names needs no manifest, and goes before the sources as it is.
 //!
 //! ## Context
 //! package.json: {"name": "app", "dependencies": {"express": "4.19.2"}}
@@ -36,9 +39,11 @@
 //! ## Refuses
 //! An installer or an option that is not in the catalogues; manifests that make the install read or run more than can be copied
 //! early; a context that may carry what the install writes; anything between the COPY and the install that may read the sources;
-//! and an install that is split already.
+//! a RUN that cleans up behind its install and a build, in a stage that ships; and an install that is split already.
 
+mod assembled;
 mod between;
+mod by_name;
 mod write;
 
 use crate::{
@@ -111,6 +116,8 @@ struct Split<'a> {
     context: &'a Context,
     /// A COPY between that lands in the same place, so that the broad one must stay before it.
     fixed: Option<usize>,
+    /// A RUN of the same tool between that may read the sources, so that the broad COPY must stay before it; and why.
+    stuck: Option<(usize, Refusal)>,
 }
 
 fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
@@ -125,7 +132,14 @@ fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
             Err((last, refusal)) => refused = refused.or(Some(Finding::refuse(span(last), refusal))),
         }
     }
-    refused.or_else(|| archive(input, stage))
+    let held = |at: &usize| {
+        let install = (at + 1..stage.body.end).find(|i| recognized(input, *i).is_some());
+        install.is_some_and(|i| holds_install(input, *at, i))
+    };
+    let assembled = || assembled::in_stage(input, stage);
+    let assembled = if broads.iter().any(held) { None } else { assembled() };
+    let by_name = || broads.iter().find_map(|at| by_name::behind(input, stage, *at));
+    assembled.or_else(by_name).or(refused).or_else(|| archive(input, stage))
 }
 
 /// C.7 R10: an install behind an ADD that may unpack what it reads.
@@ -253,10 +267,11 @@ fn split<'a>(
     let mut needs: Option<Needs> = None;
     // a COPY that the broad one may not be moved over
     let mut fixed = None;
+    let mut stuck: Option<(usize, Refusal)> = None;
     for i in at + 1..end {
         let step = &input.file.instructions[i];
         let outcome = match step.keyword {
-            Keyword::Run => between::run(input, &broad, i),
+            Keyword::Run => between::run(input, &broad, input.context, i),
             Keyword::Copy | Keyword::Add if copy_apart(input, &broad, i) => Ok(None),
             Keyword::Copy | Keyword::Add if needs.is_none() => {
                 fixed = fixed.or(Some(i));
@@ -270,6 +285,10 @@ fn split<'a>(
         };
         match outcome {
             Ok(Some(next)) => {
+                let earlier = |e: &str| (stage.body.start..at).any(|i| installs_of(input, i).contains(&e));
+                if next.installs.iter().any(|(install, _)| earlier(&install.ecosystem)) {
+                    return Ok(None);
+                }
                 let mut all = Vec::new();
                 for (install, place) in &next.installs {
                     match needs_at(install, context, place, Ecosystems::builtin()) {
@@ -277,6 +296,16 @@ fn split<'a>(
                         // a later install that does not fit ends the row; the first one decides
                         Err(_) if needs.is_none() && brought_apart(input, stage, at, first) => {
                             return Ok(None);
+                        }
+                        Err(_) if needs.is_none() && !holds_install(input, at, first) => {
+                            return refuse(
+                                Reason::NotProven,
+                                &format!(
+                                    "no COPY brings the folder in which `{}` runs as it lies in the context",
+                                    install.command
+                                ),
+                                "copy the manifests to where they lie in the context, and split it by hand",
+                            );
                         }
                         Err(refusal) if needs.is_none() => return Err(fail(refusal)),
                         Err(_) => break,
@@ -289,6 +318,9 @@ fn split<'a>(
                 if let Some(copy) = fixed.filter(|_| !early) {
                     return Err((first, overlapping(input, copy)));
                 }
+                if let Some(stuck) = stuck.clone().filter(|_| !early) {
+                    return Err(stuck);
+                }
                 if early && needs.is_some() {
                     break;
                 }
@@ -300,13 +332,38 @@ fn split<'a>(
                 }
             }
             Ok(None) => {}
-            Err(refusal) if needs.is_none() => return Err((i.max(first), refusal)),
+            Err(refusal) if needs.is_none() && between::begins_with_a_builder(input, i) => {
+                stuck = stuck.or(Some((i.max(first), refusal)));
+            }
+            Err(refusal) if needs.is_none() => {
+                let own = match recognized(input, first) {
+                    // what the install itself says against it goes before what stands in its way
+                    Some(Recognized::Refused(own)) if i < first => Some(own),
+                    _ => stuck.map(|(_, why)| why),
+                };
+                return Err((i.max(first), own.unwrap_or(refusal)));
+            }
             Err(_) => break,
         }
     }
-    match needs {
-        Some(needs) => Ok(Some(Split { broad, found, needs, context, fixed })),
-        None => Ok(None),
+    let last = found.last().map_or(at, |f| f.at);
+    for path in (at..last).flat_map(|i| between::venvs(input, &broad, i)) {
+        let inner = path.strip_prefix(broad.target.trim_end_matches('/')).unwrap_or(&path);
+        let lies = format!("{}{inner}", broad.source);
+        let lies = lies.trim_start_matches('/');
+        let guarded = |n: &Needs| n.early.is_none() && n.guards.iter().any(|g| g.path == lies);
+        if needs.as_ref().is_some_and(|n| !guarded(n)) {
+            return refuse(
+                Reason::OrderObservable,
+                &format!("the COPY may bring {lies}, which a RUN between makes"),
+                "name it in VIRTUAL_ENV, or make it elsewhere",
+            );
+        }
+    }
+    match (needs, stuck) {
+        (Some(needs), stuck) => Ok(Some(Split { broad, found, needs, context, fixed, stuck })),
+        (None, Some(stuck)) => Err(stuck),
+        (None, None) => Ok(None),
     }
 }
 
@@ -334,12 +391,17 @@ fn already(input: &Input, stage: &Stage, at: usize, install: usize) -> bool {
 
 /// C.7 R5: no install that is known, but a RUN that looks like one.
 fn opaque<'a>(input: &Input<'a>, stage: &Stage, at: usize) -> Result<Option<Split<'a>>, (usize, Refusal)> {
-    if (stage.body.start..at).any(|i| recognized(input, i).is_some()) {
+    if (stage.body.start..at).any(|i| recognized(input, i).is_some() || !installs_of(input, i).is_empty()) {
         return Ok(None);
     }
     for i in at + 1..stage.body.end {
-        let build =
-            |c: &crate::facts::Call| matches!(c.known.class, Class::Build | Class::Install | Class::Unknown);
+        let apart = |argv: &Vec<String>| {
+            Ecosystems::builtin().installs_by_name(argv) || Ecosystems::builtin().is_aside(argv)
+        };
+        let build = |c: &crate::facts::Call| {
+            matches!(c.known.class, Class::Build | Class::Install | Class::Unknown)
+                && !c.argv.as_ref().is_some_and(apart)
+        };
         if let Some(call) = input.facts.calls(i).iter().find(|c| build(c)) {
             let command = match &call.argv {
                 Some(argv) => format!("`{}`", argv.join(" ")),

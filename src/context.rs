@@ -80,6 +80,8 @@ pub struct Context {
     ignore: IgnoreFile,
     ignore_text: Vec<u8>,
     ignore_path: Option<String>,
+    /// The sources that alone are meant, if not all of it is.
+    only: Option<Vec<String>>,
     cache: Mutex<Cache>,
 }
 
@@ -153,7 +155,7 @@ impl Context {
         });
         let (ignore_path, (ignore, ignore_text)) =
             found.map_or_else(Default::default, |(path, file)| (Some(path), file));
-        Self { source, dir, origin, ignore, ignore_text, ignore_path, cache: Mutex::default() }
+        Self { source, dir, origin, ignore, ignore_text, ignore_path, only: None, cache: Mutex::default() }
     }
 
     /// A context of text files with mode 644, for tests.
@@ -173,7 +175,25 @@ impl Context {
             ignore: IgnoreFile::parse(bytes),
             ignore_text: bytes.to_vec(),
             ignore_path: Some(path),
+            only: self.only.clone(),
             // what was read may be left out now
+            cache: Mutex::default(),
+        }
+    }
+
+    /// What the sources of some COPYs bring of this context, each a path or a pattern, and nothing else.
+    #[must_use]
+    pub fn only(&self, sources: &[String]) -> Self {
+        let sources: Vec<String> = sources.iter().map(|s| normal(s)).collect();
+        let paths = sources.iter().flat_map(|s| self.select(s).unwrap_or_default()).collect();
+        Self {
+            source: Arc::new(Part { whole: self.source.clone(), paths }),
+            dir: self.dir.clone(),
+            origin: self.origin.clone(),
+            ignore: self.ignore.clone(),
+            ignore_text: self.ignore_text.clone(),
+            ignore_path: self.ignore_path.clone(),
+            only: Some(sources),
             cache: Mutex::default(),
         }
     }
@@ -321,6 +341,9 @@ impl Context {
             let by = self.ignore.excluded_by(&path).map(|p| format!(":{} (`{}`)", p.line, p.raw.trim()));
             return Carry::No { why: format!("{name}{} keeps it out", by.unwrap_or_default()) };
         }
+        if self.only.as_ref().is_some_and(|sources| !sources.iter().any(|s| meets(s, &path))) {
+            return Carry::No { why: format!("no COPY brings {path}") };
+        }
         if self.entry(&path).is_some() { Carry::Yes } else { Carry::Absent }
     }
 
@@ -447,6 +470,51 @@ impl Source for Memory {
         }
         names.into_iter().collect()
     }
+}
+
+// A part of a context: some paths, with what is below them.
+struct Part {
+    whole: Arc<dyn Source>,
+    paths: Vec<String>,
+}
+
+impl Part {
+    fn brings(&self, path: &str) -> bool {
+        self.paths.iter().any(|p| is_below(path, p))
+    }
+}
+
+impl Source for Part {
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        self.brings(path).then(|| self.whole.read(path))?
+    }
+
+    fn stat(&self, path: &str) -> Option<Stat> {
+        let leads_to_one = self.paths.iter().any(|p| is_below(p, path));
+        (leads_to_one || self.brings(path)).then(|| self.whole.stat(path))?
+    }
+
+    fn list(&self, dir: &str) -> Vec<(String, Stat)> {
+        let mut names = self.whole.list(dir);
+        names.retain(|(name, _)| self.stat(&join(dir, name)).is_some());
+        names
+    }
+}
+
+// Whether `path` is `dir` or lies below it.
+fn is_below(path: &str, dir: &str) -> bool {
+    dir.is_empty() || path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
+}
+
+// Whether the source of a COPY, a path or a pattern, may bring something at, above or below `path`.
+fn meets(source: &str, path: &str) -> bool {
+    if !source.split('/').any(has_wildcard) {
+        return is_below(path, source) || is_below(source, path);
+    }
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    let leads = ends.map(|end| &path[..end]).any(|lead| go_match(source, lead) != Ok(false));
+    let fixed = source.split('/').take_while(|part| !has_wildcard(part)).collect::<Vec<_>>().join("/");
+    leads || is_below(&fixed, path)
 }
 
 const FOLDER: Stat = Stat { kind: FileKind::Dir, mode: 0o755, size: 0, tracked: None };

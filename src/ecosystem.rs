@@ -84,6 +84,8 @@ pub struct Tool {
     #[serde(default)]
     pub named: Vec<String>,
     #[serde(default)]
+    pub aside: Vec<String>,
+    #[serde(default)]
     pub build_only: Vec<String>,
 }
 

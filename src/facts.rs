@@ -23,7 +23,7 @@ mod writes;
 
 pub use accounts::{Accounts, Member, Owner};
 pub use config::{Command, Config};
-pub use path::{clean, covers, join, parent};
+pub use path::{clean, covers, join, parent, shift};
 pub use writes::{Write, Writes};
 
 /// A variable of the build: from ENV, ARG or the base image.

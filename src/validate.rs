@@ -174,7 +174,7 @@ fn operations_are_equal(pair: &Pair) -> Result<(), Fault> {
         return review::check(pair, &alignment);
     }
     if has(|e| matches!(e, Effect::CommandMoved { .. } | Effect::CommandAdded { .. })) {
-        return split::check(pair, &alignment);
+        return split::check(pair);
     }
     if has(|e| matches!(e, Effect::OwnerMoved { .. } | Effect::ModeMoved { .. })) {
         return ownership::check(pair, &alignment);

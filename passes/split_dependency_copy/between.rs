@@ -2,17 +2,24 @@
 
 use super::{Before, Broad, Found, order};
 use crate::{
+    context::Context,
     ecosystem::{Assigned, Ecosystems, Install, Place, Recognized, needs_at},
-    facts::{Form, Run, State, covers, join},
+    facts::{Form, Run, State, covers, join, parent},
     knowledge::{Class, Paths},
     pass::{Input, Reason, Refusal},
     shell::{Node, NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word, leak},
 };
 
 /// What a RUN behind the COPY is: `Ok(None)` if it does not look at what the COPY brings, an install, or in the way.
-pub(super) fn run(input: &Input, broad: &Broad, at: usize) -> Result<Option<Found>, Refusal> {
+/// `context` is what the COPY brings.
+pub(super) fn run(
+    input: &Input,
+    broad: &Broad,
+    context: Option<&Context>,
+    at: usize,
+) -> Result<Option<Found>, Refusal> {
     let (Some(state), Some(read)) = (input.facts.before(at), input.facts.run(at)) else { return Ok(None) };
-    let look = Look { input, broad, at, state };
+    let look = Look { input, broad, context, at, state };
     if let Run { form: Form::Exec, .. } = read {
         let argv: Vec<String> = input.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
         return match look.install(&argv, &[], state.cwd.as_deref())? {
@@ -40,6 +47,23 @@ pub(super) fn recognized(input: &Input, at: usize) -> Option<Recognized> {
         return input.facts.calls(at).iter().filter_map(|c| c.argv.clone()).find_map(told);
     };
     script.commands().iter().filter_map(|c| words(input, script, at, c.simple)).find_map(told)
+}
+
+/// Whether RUN `at` begins with a tool that builds what another of its commands can fetch before, so that the tool is there
+/// already, and changes no manifest.
+pub(super) fn begins_with_a_builder(input: &Input, at: usize) -> bool {
+    let Some(script) = input.facts.run(at).and_then(Run::understood) else { return false };
+    let Some(NodeKind::Simple(first)) = script.and_list().and_then(|l| l.first().map(|n| &n.kind)) else {
+        return false;
+    };
+    let all = Ecosystems::builtin();
+    let program = first.words.first().and_then(Word::literal);
+    let changes = |simple: &Simple| {
+        let words: Option<Vec<String>> =
+            simple.words.iter().map(|w| w.literal().map(str::to_owned)).collect();
+        words.is_none_or(|argv| all.changes_a_manifest(&argv))
+    };
+    program.is_some_and(|p| all.has_early(p)) && !script.commands().iter().any(|c| changes(c.simple))
 }
 
 /// The tools whose installs RUN `at` has, as far as the words of its commands are known.
@@ -88,6 +112,7 @@ pub(super) fn copy_apart(input: &Input, broad: &Broad, at: usize) -> bool {
 struct Look<'a> {
     input: &'a Input<'a>,
     broad: &'a Broad,
+    context: Option<&'a Context>,
     at: usize,
     state: &'a State,
 }
@@ -136,9 +161,10 @@ impl Look<'_> {
         let mut early = 0;
         let mut leaks = false;
         let mut before = Before::Nothing;
+        let mut calm = 0;
         for (k, node) in list.iter().enumerate() {
             let NodeKind::Simple(simple) = &node.kind else { break };
-            if simple.redirects.iter().any(touches_a_file) {
+            if simple.redirects.iter().any(|r| touches_a_file(r, &broad.target)) {
                 break;
             }
             let Some(argv) = words(input, script, at, simple) else { break };
@@ -147,6 +173,7 @@ impl Look<'_> {
                     if d.starts_with('/') { Some(d.clone()) } else { dir.as_deref().map(|c| join(c, d)) }
                 });
                 leaks = true;
+                calm = k + 1;
                 continue;
             }
             let assigned = self.assigned(script, simple);
@@ -162,17 +189,29 @@ impl Look<'_> {
                 Ok(None) => {}
             }
             leaks |= leak(node).is_some();
+            calm = k + 1;
         }
         if installs.is_empty() {
             return self.no_install(script, list, dir.as_deref());
         }
         // the early halves of such a RUN stay as they are, and so does the RUN
         let needs_late = installs.iter().any(|(i, place)| {
-            input.context.is_some_and(|c| {
+            self.context.is_some_and(|c| {
                 needs_at(i, c, place, Ecosystems::builtin()).is_ok_and(|n| n.early.is_some())
             })
         });
+        // what follows the installs and looks at nothing that the COPY brings stays with them
+        if calm == list.len() && !needs_late {
+            early = calm;
+        }
         let whole = early == list.len();
+        if !whole && self.ships() && list[early..].iter().any(|node| self.cleans(script, node)) {
+            return Err(Refusal::new(
+                Reason::NoGain,
+                "the RUN cleans up behind its install, which another RUN could not take out of the install's layer",
+                "clean up in the RUN of the install, before anything that needs the sources",
+            ));
+        }
         // a list can be cut if no element but the last changes the state of the shell
         leaks |= list[..list.len() - 1].iter().any(|node| leak(node).is_some());
         if leaks && before != Before::Nothing {
@@ -188,6 +227,20 @@ impl Look<'_> {
         Ok(Some(Found { at, elements: (!whole).then_some(early), installs, before }))
     }
 
+    fn ships(&self) -> bool {
+        let stage = self.input.graph.stage_of(self.at);
+        stage.is_none_or(|s| self.input.facts.stage(s.index).ships)
+    }
+
+    fn cleans(&self, script: &Script, node: &Node) -> bool {
+        let NodeKind::Simple(simple) = &node.kind else { return false };
+        let argv = self.input.facts.argv_in(script, self.at, simple).unwrap_or_default();
+        let Some(name) = argv.first() else { return false };
+        name == "rm"
+            || self.input.knowledge.command(&argv).class == Class::Cleanup
+            || argv.iter().any(|w| w == "cache") && Ecosystems::builtin().is_aside(&argv)
+    }
+
     fn no_install(
         &self,
         script: &Script,
@@ -196,11 +249,12 @@ impl Look<'_> {
     ) -> Result<Option<Found>, Refusal> {
         let Look { input, broad, at, .. } = *self;
         let calm = list.iter().all(|node| match &node.kind {
-            NodeKind::Simple(s) if s.redirects.iter().any(touches_a_file) => false,
+            NodeKind::Simple(s) if s.redirects.iter().any(|r| touches_a_file(r, &broad.target)) => false,
             NodeKind::Simple(s) => input
                 .facts
                 .argv_in(script, at, s)
-                .is_some_and(|a| a.first().is_some_and(|n| n == "cd") || harmless(input, broad, &a, dir)),
+                .filter(|a| !a.is_empty())
+                .is_some_and(|a| a[0] == "cd" || harmless(input, broad, &a, dir)),
             _ => false,
         });
         if calm {
@@ -209,8 +263,10 @@ impl Look<'_> {
         if let Ok(found) = self.whole(script) {
             return Ok(found);
         }
-        if recognized(input, at).is_some() {
-            return opaque("what stands before the install in its RUN may read the sources");
+        match recognized(input, at) {
+            Some(Recognized::Refused(own)) => return Err(own),
+            Some(_) => return opaque("what stands before the install in its RUN may read the sources"),
+            None => {}
         }
         let text = String::from_utf8_lossy(&script.joined().text).trim().chars().take(60).collect::<String>();
         Err(Refusal::new(
@@ -227,10 +283,10 @@ impl Look<'_> {
         let dir = self.state.cwd.as_deref();
         let mut installs = Vec::new();
         let mut before = Before::Nothing;
-        let mut calm = script.error().is_none() && plain(script.statements());
+        let mut calm = script.error().is_none() && plain(script.statements(), &broad.target);
         for command in script.commands() {
             let simple = command.simple;
-            calm &= !simple.redirects.iter().any(touches_a_file);
+            calm &= !simple.redirects.iter().any(|r| touches_a_file(r, &broad.target));
             if simple.words.is_empty() || !calm {
                 continue;
             }
@@ -280,27 +336,31 @@ fn opaque<T>(message: &str) -> Result<T, Refusal> {
     ))
 }
 
-/// Whether a redirect reads or writes a file that may lie anywhere.
-fn touches_a_file(redirect: &Redirect) -> bool {
-    let null = redirect.target.as_ref().and_then(Word::literal) == Some("/dev/null");
-    redirect.kind != RedirectKind::Dup && !null
+/// Whether a redirect may read or write a file at, above or below `target`.
+fn touches_a_file(redirect: &Redirect, target: &str) -> bool {
+    let elsewhere = |file: &str| {
+        let path = join("/", file);
+        file == "/dev/null" || file.starts_with('/') && !covers(target, &path) && !covers(&path, target)
+    };
+    let named = redirect.target.as_ref().and_then(Word::literal);
+    redirect.kind != RedirectKind::Dup && !named.is_some_and(elsewhere)
 }
 
 /// Whether statements are commands, their groups and conditions alone: nothing in the background, no loop, no test of bash.
-fn plain(statements: &[Statement]) -> bool {
+fn plain(statements: &[Statement], target: &str) -> bool {
     let node = |node: &Node| match &node.kind {
         NodeKind::Simple(_) => true,
         NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
-        NodeKind::Group(body) | NodeKind::Subshell(body) => plain(body),
+        NodeKind::Group(body) | NodeKind::Subshell(body) => plain(body, target),
         NodeKind::If { branches, otherwise } => {
-            branches.iter().all(|(test, body)| plain(test) && plain(body))
-                && otherwise.as_deref().is_none_or(plain)
+            branches.iter().all(|(test, body)| plain(test, target) && plain(body, target))
+                && otherwise.as_deref().is_none_or(|body| plain(body, target))
         }
         _ => false,
     };
     statements.iter().all(|s| {
         let apart = s.terminator != Terminator::Background;
-        apart && s.list.nodes().all(|n| node(n) && !n.redirects.iter().any(touches_a_file))
+        apart && s.list.nodes().all(|n| node(n) && !n.redirects.iter().any(|r| touches_a_file(r, target)))
     })
 }
 
@@ -336,6 +396,15 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
             .all(|w| !w.contains(['/', '$', '`']) || w.starts_with("http") || w.starts_with('@'))
     };
     let tests = matches!(argv[0].as_str(), "[" | "test");
+    let by_settings = matches!(known.class, Class::Packages | Class::Index | Class::Install);
+    if (by_settings || Ecosystems::builtin().is_aside(argv)) && brings_settings(input, broad) {
+        return false;
+    }
+    if Ecosystems::builtin().is_aside(argv)
+        || venv(argv, cwd).is_some_and(|path| !covers(&path, &broad.target))
+    {
+        return true;
+    }
     match known.class {
         Class::Packages => apart(),
         Class::Index | Class::Cleanup => true,
@@ -344,6 +413,61 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
         Class::Config => !meets(&known.reads) && !meets(&known.writes) && !meets(&known.deletes),
         Class::Fetch | Class::Build | Class::Daemon | Class::Unknown => false,
     }
+}
+
+/// Whether the COPY may bring the settings of the system or of a user, which installers of packages read wherever they run.
+fn brings_settings(input: &Input, broad: &Broad) -> bool {
+    let has = |name: &&str| {
+        let path = if broad.source.is_empty() { (*name).to_owned() } else { join(&broad.source, name) };
+        input.context.is_none_or(|c| c.entry(path.trim_start_matches('/')).is_some())
+    };
+    let system = [
+        "/bin",
+        "/lib",
+        "/sbin",
+        "/usr",
+        "/usr/bin",
+        "/usr/lib",
+        "/usr/local",
+        "/usr/local/bin",
+        "/usr/local/lib",
+    ];
+    let target = broad.target.as_str();
+    let folders = ["bin", "etc", "home", "lib", "opt", "root", "sbin", "usr", "var"];
+    let files = [
+        ".bundle",
+        ".cargo",
+        ".condarc",
+        ".config",
+        ".gemrc",
+        ".gitconfig",
+        ".netrc",
+        ".npmrc",
+        ".pip",
+        ".yarnrc",
+    ];
+    let home = target == "/root" || parent(target) == "/home";
+    covers("/etc", target)
+        || covers("/usr/local/etc", target)
+        || system.contains(&target)
+        || target == "/" && folders.iter().any(has)
+        || home && files.iter().any(has)
+}
+
+/// The folder of a virtual environment that a command makes, which it alone writes.
+pub(super) fn venv(argv: &[String], cwd: Option<&str>) -> Option<String> {
+    let [program, flag, module, options @ .., path] = argv else { return None };
+    let name = program.rsplit('/').next()?.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let calm = ["--copies", "--symlinks", "--system-site-packages", "--upgrade-deps", "--without-pip"];
+    let it = name == "python" && flag == "-m" && module == "venv" && !path.starts_with('-');
+    if it && options.iter().all(|o| calm.contains(&o.as_str())) { Some(join(cwd?, path)) } else { None }
+}
+
+/// The virtual environments that RUN `at` makes where the COPY lands: nothing may be laid over them later.
+pub(super) fn venvs(input: &Input, broad: &Broad, at: usize) -> Vec<String> {
+    let cwd = input.facts.before(at).and_then(|s| s.cwd.clone());
+    let made = input.facts.calls(at).iter().filter_map(|c| venv(c.argv.as_ref()?, cwd.as_deref()));
+    made.filter(|path| covers(&broad.target, path)).collect()
 }
 
 /// The refusal for a COPY between that lands where the broad one does.

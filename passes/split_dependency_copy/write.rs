@@ -1,14 +1,18 @@
 //! The edits of a split: the COPYs of the manifests, the moved COPY, an early command, and a line of the ignore file.
 
-use super::{Before, Broad, Split, between::copy_apart};
+use super::{
+    Before, Broad, Split,
+    assembled::{Assembly, Piece, Role, whole_or_cut, with_comment},
+    between::{begins_with_a_builder, copy_apart},
+};
 use crate::{
-    context::FileKind,
-    ecosystem::{Overlay, overlay},
+    context::{Context, FileKind},
+    ecosystem::{Needs, Overlay, overlay},
     edit::{Change, EditSet, Edits, Span},
     facts::{Run, covers, join, parent},
     graph::Stage,
     pass::{Assumption, Effect, Input, Level, Reason, Refusal, Rewrite},
-    syntax::{Instruction, Keyword},
+    syntax::{Instruction, Keyword, PieceKind},
 };
 
 pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(String, Rewrite), Refusal> {
@@ -25,7 +29,7 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
         effects: Vec::new(),
         edits: Edits::default(),
     };
-    guard(input, split, &mut rewrite)?;
+    guard(input, needs, context, &mut rewrite)?;
     if context.is_guess() {
         rewrite.assumes.push(Assumption::ContextIsTheBuilt);
     }
@@ -35,17 +39,23 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
         found.iter().flat_map(|f| f.installs.iter().map(|(i, _)| i.command.as_str())).collect();
     if let Some(early) = &needs.early {
         add_early(input, stage, split, early, &lines, &mut rewrite)?;
-        return Ok((
-            format!("copy {} and run `{early}` before the sources come", names(&needs.files)),
-            rewrite,
-        ));
+        return Ok((early_message(needs, early), rewrite));
     }
     let Some(last) = found.last() else {
         return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
     };
     let install = &file.instructions[last.at];
-    let moved = moved_copy(input, broad, last.at)?;
+    let mut moved = moved_copy(input, broad, last.at)?;
     out.replace(copy.span, lines);
+    // what is said of the copying of sources goes with it
+    let comment = Span { start: with_comment(input, broad.at).start, end: copy.full.start };
+    let said = String::from_utf8_lossy(comment.of(file.text())).into_owned();
+    if speaks_of_sources(&said) {
+        out.delete(comment);
+        let blank = file.pieces.iter().any(|p| p.kind == PieceKind::Blank && p.span.start == copy.full.end);
+        let blank = if blank { newline } else { "" };
+        moved = format!("{blank}{}{indent}{moved}", said.strip_prefix(indent.as_str()).unwrap_or(&said));
+    }
     match last.elements {
         None => {
             let at = install.full.end;
@@ -76,7 +86,7 @@ fn add_early(
     lines: &str,
     rewrite: &mut Rewrite,
 ) -> Result<(), Refusal> {
-    let Split { broad, found, needs, fixed, .. } = split;
+    let Split { broad, found, needs, fixed, stuck, .. } = split;
     let file = input.file;
     let newline = file.line_end();
     let copy = &file.instructions[broad.at];
@@ -85,28 +95,11 @@ fn add_early(
         return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
     };
     let install = &file.instructions[step.at];
-    if input.facts.stage(stage.index).ships && !needs.fills.is_empty() {
-        rewrite.level = Level::Review;
-        rewrite.evidence.push(format!(
-            "{} may grow: the early command fetches more than the build needs",
-            needs.fills.join(" and ")
-        ));
-    }
-    if install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache"))) {
-        return Err(Refusal::new(
-            Reason::NoGain,
-            "a cache mount keeps what the install fetches already",
-            "nothing: the mount does what the split would do",
-        ));
-    }
+    early_level(input, stage, needs, install, rewrite)?;
     let alone = found.iter().all(|f| f.elements.is_none());
     let repeats = found.iter().flat_map(|f| &f.installs).any(|(i, _)| command.contains(&i.command));
     if repeats && !alone {
-        return Err(Refusal::new(
-            Reason::ManifestUnsuited,
-            "what follows the install in its RUN needs the sources and all that the install makes of them",
-            "put the install into a RUN of its own",
-        ));
+        return Err(needs_all());
     }
     let flags = flags_text(install);
     let out = &mut rewrite.edits.dockerfile;
@@ -114,6 +107,7 @@ fn add_early(
     // place brings none
     let stays = |at: usize| match file.instructions[at].keyword {
         Keyword::Copy | Keyword::Add => !copy_apart(input, broad, at),
+        Keyword::Run => stuck.is_some() && begins_with_a_builder(input, at),
         keyword => matches!(keyword, Keyword::Label | Keyword::Expose),
     };
     let brings = |at: &usize| {
@@ -126,6 +120,9 @@ fn add_early(
     }
     let early = format!("RUN {flags}{command}");
     let between = !(broad.at + 1..step.at).all(stays);
+    if let Some((_, why)) = stuck.as_ref().filter(|_| between || step.before != Before::Nothing) {
+        return Err(why.clone());
+    }
     if let Some(copy) = fixed.filter(|_| between || step.before != Before::Nothing) {
         return Err(super::overlapping(input, copy));
     }
@@ -142,14 +139,224 @@ fn add_early(
             "give it a RUN of its own",
         ));
     } else if !between {
-        out.insert(copy.span.start, format!("{lines}{newline}{indent}{early}{newline}{indent}"));
+        let at = with_comment(input, broad.at).start;
+        out.insert(at, format!("{indent}{lines}{newline}{indent}{early}{newline}"));
     } else {
         let moved = moved_copy(input, broad, step.at - 1)?;
         out.replace(copy.span, lines.to_owned());
-        out.insert(install.span.start, format!("{early}{newline}{indent}{moved}{newline}{indent}"));
+        let at = with_comment(input, step.at).start;
+        out.insert(at, format!("{indent}{early}{newline}{indent}{moved}{newline}"));
     }
     rewrite.effects.push(Effect::CommandAdded { command: command.to_owned() });
     Ok(())
+}
+
+/// The edits where several COPYs put the folder together.
+pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, Rewrite), Refusal> {
+    let Assembly { input, pieces, found, needs, late, .. } = assembly;
+    let (file, newline) = (input.file, input.file.line_end());
+    let mut rewrite = Rewrite {
+        level: needs.level,
+        evidence: needs.evidence.clone(),
+        assumes: needs.assumes.clone(),
+        effects: Vec::new(),
+        edits: Edits::default(),
+    };
+    guard(input, needs, late, &mut rewrite)?;
+    if late.is_guess() {
+        rewrite.assumes.push(Assumption::ContextIsTheBuilt);
+    }
+    let install = &file.instructions[found.at];
+    let indent = String::from_utf8_lossy(install.indent()).into_owned();
+    let commands: Vec<&str> = found.installs.iter().map(|(i, _)| i.command.as_str()).collect();
+    let brings = |p: &&Piece, role: Role| p.sources.iter().any(|s| s.role == role);
+    let moving: Vec<&Piece> =
+        pieces.iter().filter(|p| brings(p, Role::Sources) || brings(p, Role::Both)).collect();
+    let Some(command) = &needs.early else {
+        assembly.may_cross(stage, &moving, found.at)?;
+        let moved = take_out(assembly, stage, &moving, found.at, &mut rewrite)?;
+        let out = &mut rewrite.edits.dockerfile;
+        match found.elements {
+            None => {
+                let at = install.full.end;
+                let ends = file.text()[..at as usize].ends_with(b"\n");
+                let text = if ends { moved } else { format!("{newline}{}", moved.trim_end()) };
+                out.insert(at, text);
+            }
+            Some(n) => {
+                let gap = gap(input, found.at, n)?;
+                out.replace(gap, format!("{newline}{moved}{indent}RUN {}", flags_text(install)));
+            }
+        }
+        rewrite.effects.extend(commands.iter().map(|c| Effect::CommandMoved { command: (*c).to_owned() }));
+        let what = commands.join("`, `");
+        return Ok((
+            format!("copy {} and run `{what}` before the sources come", names(&needs.files)),
+            rewrite,
+        ));
+    };
+    early_level(input, stage, needs, install, &mut rewrite)?;
+    whole_or_cut(found)?;
+    let repeats = commands.iter().any(|c| command.contains(c));
+    if repeats && found.elements.is_some() {
+        return Err(needs_all());
+    }
+    let early = format!("{indent}RUN {}{command}{newline}", flags_text(install));
+    let last =
+        pieces.iter().filter(|p| !p.sources.iter().all(|s| s.role == Role::Sources)).map(|p| p.at).max();
+    let idle = |at: usize| match file.instructions[at].keyword {
+        Keyword::Copy | Keyword::Add => pieces.iter().any(|p| p.at == at),
+        keyword => matches!(keyword, Keyword::Label | Keyword::Expose),
+    };
+    let begin = moving.first().map_or(found.at, |p| p.at);
+    let place = if last.is_none_or(|l| l < begin) && (begin..found.at).all(idle) {
+        with_comment(input, begin).start
+    } else {
+        assembly.may_cross(stage, &moving, found.at)?;
+        let moved = take_out(assembly, stage, &moving, found.at - 1, &mut rewrite)?;
+        let place = with_comment(input, found.at).start;
+        rewrite.edits.dockerfile.insert(place, format!("{early}{moved}"));
+        rewrite.effects.push(Effect::CommandAdded { command: command.clone() });
+        return Ok((early_message(needs, command), rewrite));
+    };
+    rewrite.edits.dockerfile.insert(place, early);
+    rewrite.effects.push(Effect::CommandAdded { command: command.clone() });
+    Ok((format!("run `{command}` before the sources come"), rewrite))
+}
+
+fn early_message(needs: &Needs, command: &str) -> String {
+    format!("copy {} and run `{command}` before the sources come", names(&needs.files))
+}
+
+/// Whether a comment is about the sources that a COPY brings, and not about the dependencies.
+fn speaks_of_sources(comment: &str) -> bool {
+    let said = comment.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|w| said.contains(w));
+    any(&["copy", "code", "source", "add ", "everything"])
+        && !any(&["depend", "install", "manifest", "package", "require"])
+}
+
+/// Takes the sources out of their COPYs; what is to stand behind the instruction `last` instead, as whole lines.
+fn take_out(
+    assembly: &Assembly,
+    stage: &Stage,
+    moving: &[&Piece],
+    last: usize,
+    rewrite: &mut Rewrite,
+) -> Result<String, Refusal> {
+    let Assembly { input, broad, needs, .. } = assembly;
+    let newline = input.file.line_end();
+    let mut moved = String::new();
+    for piece in moving {
+        let ins = assembly.instruction(piece);
+        let indent = String::from_utf8_lossy(ins.indent()).into_owned();
+        let own = Broad { at: piece.at, source: broad.source.clone(), target: piece.target.clone() };
+        let whole = moved_copy(input, &own, last)?;
+        let of = |keep: fn(Role) -> bool| -> Vec<&str> {
+            piece.sources.iter().filter(|s| keep(s.role)).map(|s| s.text.as_str()).collect()
+        };
+        let (stay, go) = (of(|r| r == Role::Manifests), of(|r| r != Role::Manifests));
+        let dst = ins.args().last().map_or(".", |d| d.value.as_str());
+        let mut lines = Vec::new();
+        if !stay.is_empty() {
+            lines.push(format!("{} {}{} {dst}", ins.keyword.name(), flags_text(ins), stay.join(" ")));
+        }
+        // manifests among other things come by their names
+        let among = assembly.brought(piece, Role::Both);
+        let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+        for file in needs.files.iter().filter(|f| among.iter().any(|p| within(p, f))) {
+            let Some(lands) = through(broad, file) else { continue };
+            let is_dir = input.context.and_then(|c| c.entry(file)).is_some_and(|e| e.kind == FileKind::Dir);
+            let folder = if is_dir { lands.as_str() } else { parent(&lands) };
+            let to = match dst {
+                "." if folder == piece.target => "./".to_owned(),
+                dst if dst.ends_with('/') && folder == piece.target => dst.to_owned(),
+                _ => format!("{}/", folder.trim_end_matches('/')),
+            };
+            match groups.iter_mut().find(|(t, _)| *t == to && !is_dir) {
+                Some((_, files)) => files.push(file),
+                None => groups.push((to, vec![file])),
+            }
+        }
+        let copy =
+            |(to, files): &(String, Vec<&str>)| format!("COPY {}{} {to}", flags_text(ins), files.join(" "));
+        lines.extend(groups.iter().map(copy));
+        let text = if stay.is_empty() {
+            whole
+        } else {
+            // the words that go, and the destination as it is written there
+            let dst = whole.split_whitespace().next_back().filter(|_| !ins.is_exec()).unwrap_or(dst);
+            format!("{} {}{} {dst}", ins.keyword.name(), flags_text(ins), go.join(" "))
+        };
+        let out = &mut rewrite.edits.dockerfile;
+        if lines.is_empty() {
+            let span = with_comment(input, piece.at);
+            let comment = &input.file.text()[span.start as usize..ins.full.start as usize];
+            moved.push_str(&String::from_utf8_lossy(comment));
+            out.delete(span);
+        } else {
+            out.replace(ins.span, lines.join(&format!("{newline}{indent}")));
+        }
+        moved.push_str(&format!("{indent}{text}{newline}"));
+    }
+    // what stays may have come into a folder that the others made
+    for piece in assembly.pieces.iter().filter(|p| p.sources.iter().all(|s| s.role == Role::Manifests)) {
+        let ins = assembly.instruction(piece);
+        let Some(dst) = ins.args().last() else { continue };
+        let is_folder = dst.value == "." || dst.value.ends_with('/') || assembly.is_file_name(piece);
+        if !is_folder && !assembly.is_made(stage, &piece.target, piece.at) {
+            if ins.is_exec() {
+                return Err(super::overlapping(input, piece.at));
+            }
+            rewrite.edits.dockerfile.insert(dst.span.end, "/");
+        }
+    }
+    Ok(moved)
+}
+
+/// Whether a path of the context is `dir`, or lies below it.
+fn within(dir: &str, path: &str) -> bool {
+    covers(&format!("/{dir}"), &format!("/{path}"))
+}
+
+/// Where a file of the context lands.
+fn through(broad: &Broad, file: &str) -> Option<String> {
+    let inner =
+        if broad.source.is_empty() { Some(file) } else { file.strip_prefix(&format!("{}/", broad.source)) };
+    Some(join(&broad.target, inner?))
+}
+
+/// An early command may fill folders of a stage that ships with more than the build needs, and gains nothing behind a cache mount.
+fn early_level(
+    input: &Input,
+    stage: &Stage,
+    needs: &Needs,
+    install: &Instruction,
+    rewrite: &mut Rewrite,
+) -> Result<(), Refusal> {
+    if input.facts.stage(stage.index).ships && !needs.fills.is_empty() {
+        rewrite.level = Level::Review;
+        rewrite.evidence.push(format!(
+            "{} may grow: the early command fetches more than the build needs",
+            needs.fills.join(" and ")
+        ));
+    }
+    if install.flags().iter().any(|f| f.value.as_deref().is_some_and(|v| v.contains("type=cache"))) {
+        return Err(Refusal::new(
+            Reason::NoGain,
+            "a cache mount keeps what the install fetches already",
+            "nothing: the mount does what the split would do",
+        ));
+    }
+    Ok(())
+}
+
+fn needs_all() -> Refusal {
+    Refusal::new(
+        Reason::ManifestUnsuited,
+        "what follows the install in its RUN needs the sources and all that the install makes of them",
+        "put the install into a RUN of its own",
+    )
 }
 
 /// Whether COPY `at` cannot bring another version of a manifest.
@@ -193,7 +400,7 @@ fn flags_text(ins: &Instruction) -> String {
 }
 
 /// The broad COPY as it stands behind the install: the same words, but an absolute destination where WORKDIR came between.
-fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refusal> {
+pub(super) fn moved_copy(input: &Input, broad: &Broad, last: usize) -> Result<String, Refusal> {
     let copy = &input.file.instructions[broad.at];
     let text = String::from_utf8_lossy(copy.source()).into_owned();
     let Some(dst) = copy.args().last() else {
@@ -283,8 +490,7 @@ fn manifest_copies(input: &Input, split: &Split) -> Result<Vec<String>, Refusal>
 }
 
 /// C.2: the later COPY may not lay anything over what was installed. A line of `.dockerignore` may see to that.
-fn guard(input: &Input, split: &Split, rewrite: &mut Rewrite) -> Result<(), Refusal> {
-    let Split { needs, context, .. } = split;
+fn guard(input: &Input, needs: &Needs, context: &Context, rewrite: &mut Rewrite) -> Result<(), Refusal> {
     if needs.early.is_some() {
         return Ok(()); // the original install runs behind the COPY, as it did
     }

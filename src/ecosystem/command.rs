@@ -40,6 +40,24 @@ impl Ecosystems {
         self.of_program(words).find(|(_, tool)| installs(tool).is_some()).map(|(name, _)| name)
     }
 
+    /// Whether the command changes a manifest.
+    #[must_use]
+    pub fn changes_a_manifest(&self, argv: &[String]) -> bool {
+        self.of_program(argv).any(|(_, tool)| {
+            let text = tool.words_after_program(argv).map(|rest| format!("{} ", rest.join(" ")));
+            let begins = |key: &String| text.as_ref().is_some_and(|t| t.starts_with(&format!("{key} ")));
+            tool.commands.iter().any(|(key, c)| c.kind == CommandKind::Changes && begins(key))
+        })
+    }
+
+    /// Whether `program` is a tool some of whose commands have another one to run early.
+    #[must_use]
+    pub fn has_early(&self, program: &str) -> bool {
+        self.of_program(&[program.to_string()]).any(|(_, tool)| {
+            tool.programs.iter().any(|p| p == program) && tool.commands.values().any(|c| c.early.is_some())
+        })
+    }
+
     /// The words of a command some of which are not known (value, text), if it is a build that stays where it is while another
     /// command goes early: then only the tool, its subcommand and its options must be known. `…` stands for the rest.
     #[must_use]
@@ -65,6 +83,40 @@ impl Ecosystems {
             });
         }
         Some(out)
+    }
+
+    /// Whether the command asks a tool for something that has nothing to do with the folder it runs in: its version, its cache, a
+    /// setting of the user's.
+    #[must_use]
+    pub fn is_aside(&self, argv: &[String]) -> bool {
+        let option = |w: &&String| w.starts_with('-');
+        let calm = [
+            "--force",
+            "-f",
+            "--global",
+            "-g",
+            "--all",
+            "--yes",
+            "-y",
+            "-n",
+            "--no-interaction",
+            "--version",
+        ];
+        // a path may be one of the folder
+        let value = |w: &String| !w.contains(['/', '$', '`', UNKNOWN]) || w.starts_with("http");
+        self.of_program(argv).any(|(_, tool)| {
+            let Some(rest) = tool.words_after_program(argv) else { return false };
+            let operands: Vec<&str> = rest.iter().filter(|w| !option(w)).map(String::as_str).collect();
+            let begins = |key: &String| {
+                let key: Vec<&str> = key.split(' ').collect();
+                operands.starts_with(&key) || rest.first().is_some_and(|w| key == [w.as_str()])
+            };
+            // what is local to Bundler goes to the folder of its settings
+            let calm = |w: &String| {
+                calm.contains(&w.as_str()) || tool.reader == ReaderKind::Bundler && w == "--local"
+            };
+            tool.aside.iter().any(begins) && rest.iter().filter(option).all(calm) && rest.iter().all(value)
+        })
     }
 
     /// Whether the command installs packages by their names, and so neither reads nor writes the folder it runs in.
@@ -129,11 +181,13 @@ impl Tool {
             let key: Vec<&str> = key.split_whitespace().collect();
             key.len() <= words.operands.len() && key.iter().zip(&words.operands).all(|(a, b)| a == b)
         };
-        let Some(key) = self.commands.keys().filter(matching).max_by_key(|key| key.len()) else {
+        let any = self.commands.get_key_value("*").map(|(key, _)| key);
+        let Some(key) = self.commands.keys().filter(matching).max_by_key(|key| key.len()).or(any) else {
             return Recognized::None;
         };
         let command = &self.commands[key];
-        let operands = words.operands[key.split_whitespace().count()..].to_vec();
+        let named = if key == "*" { 0 } else { key.split_whitespace().count() };
+        let operands = words.operands[named..].to_vec();
         if key.is_empty() && !operands.is_empty() {
             return Recognized::None;
         }
@@ -146,6 +200,10 @@ impl Tool {
             CommandKind::Install => {}
             CommandKind::Changes | CommandKind::Opaque => {
                 let because = command.because.as_deref().unwrap_or("reads more than its manifests");
+                let unlock = match command.kind {
+                    CommandKind::Changes => "commit what it changes, and install from that",
+                    _ => unlock,
+                };
                 let unlock = command.unlock.as_deref().unwrap_or(unlock);
                 return refuse(Reason::ManifestUnsuited, format!("`{written}` {because}"), unlock);
             }

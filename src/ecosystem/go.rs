@@ -6,8 +6,19 @@ use crate::pass::{Reason, Refusal};
 
 /// `go install path@version` builds another module, whatever lies in the folder.
 pub(super) fn recognize(install: Install) -> Recognized {
-    let other = install.operands.iter().any(|word| word.contains('@'));
-    if other { Recognized::None } else { Recognized::Install(install) }
+    if install.operands.iter().any(|word| word.contains('@')) {
+        return Recognized::None;
+    }
+    let modules = install.parsed.iter().find(|(name, ..)| name == "-mod").and_then(|(_, _, v)| v.as_deref());
+    match modules {
+        None | Some("readonly") => Recognized::Install(install),
+        // `vendor` needs no module, `mod` changes go.mod
+        Some(value) => {
+            let message =
+                format!("-mod={value} of `{}` takes or changes more than go.mod says", install.command);
+            Recognized::Refused(unsuited(message, "build with -mod=readonly, which is the default"))
+        }
+    }
 }
 
 pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {

@@ -9,8 +9,8 @@ use crate::pass::Refusal;
 pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let file =
         scan.install.parsed.iter().find(|(n, ..)| n == "-f" || n == "--file").and_then(|(_, _, v)| v.clone());
-    if let Some(file) = file {
-        let path = scan.operand(&file)?;
+    if let Some(file) = &file {
+        let path = scan.operand(file)?;
         let is_dir = scan.context.entry(&path).is_some_and(|e| e.kind == FileKind::Dir);
         if !is_dir && !path.ends_with("pom.xml") {
             return Err(unsuited(format!("{path} is not named pom.xml"), "split it by hand"));
@@ -27,6 +27,9 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let early = scan.tool.commands.get(&scan.install.subcommand).and_then(|c| c.early.clone());
     let program = scan.install.command.split(' ').next().unwrap_or("mvn").to_string();
     let early = early.map(|e| e.replacen("mvn", &program, 1));
+    // `-f` names the project for the early command too
+    let early =
+        early.map(|e| file.map_or(e.clone(), |f| e.replacen(" -B", &format!(" -B -f {}", quoted(&[f])), 1)));
     let profiles = scan.install.parsed.iter().filter(|(name, ..)| name == "-P");
     let profiles: Vec<String> = profiles.filter_map(|(_, _, value)| value.clone()).collect();
     if profiles.iter().any(|p| p.contains(UNKNOWN)) {

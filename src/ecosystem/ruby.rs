@@ -17,8 +17,7 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     let lock = scan.add_files()?;
     let path = scan.at("Gemfile");
     read_gemfile(scan, &path)?;
-    let dir = scan.dir.clone();
-    scan.guard(&dir);
+    guard(scan)?;
     let config = scan.at(".bundle/config");
     if scan.has(&config) {
         let text = scan.text(&config)?;
@@ -38,6 +37,32 @@ pub(super) fn read(scan: &mut Scan<'_>) -> Result<(), Refusal> {
     }
     let command = scan.install.command.clone();
     scan.prove(&command, "no gemspec, no path: gem, no eval_gemfile");
+    Ok(())
+}
+
+// Gems go to the system's folder unless a setting names another (ruby/rubygems#9698: also in Bundler 4), and settings to the
+// folder of BUNDLE_APP_CONFIG. Where an image sets both, as the official ones do, nothing is written in the project's folder.
+fn guard(scan: &mut Scan<'_>) -> Result<(), Refusal> {
+    let set = |name: &str| scan.place.env.get(name).is_some_and(|v| !v.is_empty());
+    let apart = |name: &str| {
+        scan.place.env.get(name).is_some_and(|v| v.starts_with('/') && scan.place.locate(v).is_none())
+    };
+    let own_path = scan.install.has(Takes::Locks)
+        || scan.install.has(Takes::Writes)
+        || set("BUNDLE_DEPLOYMENT")
+        || set("BUNDLE_PATH");
+    if apart("BUNDLE_APP_CONFIG") {
+        // the settings of the project's folder are not read then
+        let config = scan.at(".bundle/config");
+        scan.needs.files.retain(|f| *f != config);
+        if apart("GEM_HOME") && !own_path {
+            let why = "Bundler writes to GEM_HOME and BUNDLE_APP_CONFIG, outside of what the COPY brings";
+            scan.needs.evidence.push(why.to_string());
+            return Ok(());
+        }
+    }
+    let dir = scan.dir.clone();
+    scan.guard(&dir);
     Ok(())
 }
 
@@ -126,7 +151,8 @@ fn read_gemfile(scan: &mut Scan<'_>, path: &str) -> Result<(), Refusal> {
         let bare = unquoted(&line);
         match word {
             "source" | "gem" | "group" | "platforms" | "platform" | "ruby" | "git" | "github"
-            | "git_source" | "install_if" | "end" | "else" | "elsif" | "if" | "unless" | "plugin"
+            | "git_source" | "install_if" | "puts" | "warn" | "end" | "else" | "elsif" | "if" | "unless"
+            | "plugin"
                 if !local.iter().any(|l| bare.contains(l)) && word != "plugin" => {}
             "frozen_string_literal" => {}
             // The body of a multi-line git_source block: a string, or a name with one.

@@ -37,6 +37,19 @@ pub fn covers(dir: &str, path: &str) -> bool {
     dir == "/" || path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// How a COPY shifts a path of the context to one of the image: the two without the parts that they end in alike. Two COPYs
+/// with the same shift lay their files out as they lie in the context.
+#[must_use]
+pub fn shift(path: &str, lands: &str) -> (String, String) {
+    let [mut from, mut to] =
+        [path, lands].map(|p| p.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>());
+    while from.last().is_some_and(|part| to.last() == Some(part)) {
+        from.pop();
+        to.pop();
+    }
+    (from.join("/"), format!("/{}", to.join("/")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +61,18 @@ mod tests {
         }
         assert_eq!(join("/app", "../x"), "/x");
         assert_eq!(join("/app", "/x"), "/x");
+    }
+
+    #[test]
+    fn shifts() {
+        for (path, lands, expect) in [
+            ("pom.xml", "/app/pom.xml", ("", "/app")),
+            ("src", "/app/src", ("", "/app")),
+            ("web/src", "/app", ("web/src", "/app")),
+            ("web/a.js", "/a.js", ("web", "/")),
+        ] {
+            assert_eq!(shift(path, lands), (expect.0.into(), expect.1.into()), "{path} {lands}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::View;
 use crate::{
-    facts::Form,
+    context::{Context, FileKind},
+    facts::{Form, covers, parent},
     shell::{Dialect, NodeKind, Script, Terminator, background, leak_into, may_set_errexit},
     syntax::{Instruction, Keyword},
 };
@@ -116,6 +117,32 @@ impl Stage {
 }
 
 impl Stage {
+    /// The same, but with a COPY of several files of the context as one COPY for each, for it copies them in turn; and with each
+    /// destination known as a folder where folders come into it, or where a WORKDIR or a COPY before has made one.
+    pub fn singled(&self, context: &Context) -> Stage {
+        let mut out: Vec<Op> = Vec::new();
+        for op in &self.ops {
+            let Op::Copy(c) = op else {
+                out.push(op.clone());
+                continue;
+            };
+            let makes = |o: &Op| match o {
+                Op::Dir(dir) => covers(&c.dst, &dir.path),
+                Op::Copy(o) => covers(&c.dst, if o.into { &o.dst } else { parent(&o.dst) }),
+                Op::Exec(_) => false,
+            };
+            let dir = |s: &String| context.entry(s).is_some_and(|e| e.kind == FileKind::Dir);
+            let into = c.into || c.sources.iter().all(dir) || out.iter().any(makes);
+            let c = Copy { into, ..c.clone() };
+            let one = |s: &String| Op::Copy(Copy { sources: vec![s.clone()], ..c.clone() });
+            match c.sources.as_slice() {
+                sources @ [_, _, ..] if c.from.is_none() && c.into => out.extend(sources.iter().map(one)),
+                _ => out.push(Op::Copy(c)),
+            }
+        }
+        Stage { ops: out, trail: self.trail.clone() }
+    }
+
     /// All state instructions of the stage, FROM first.
     pub fn whole_trail(&self) -> &[String] {
         &self.trail

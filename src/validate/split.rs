@@ -4,19 +4,29 @@
 //! that the catalogue names as the early half of an install. Only a COPY of a folder of the context may move, down, and only
 //! over what does not look at it, or over installs whose manifests the new COPYs bring.
 
-use super::{Alignment, Fault, Pair, align::same, fault, lower};
+use super::{
+    Alignment, Fault, Pair,
+    align::{align, same},
+    fault, lower,
+};
 use crate::{
     context::{Context, FileKind},
     ecosystem::{Assigned, Ecosystems, Needs, Place, Recognized, needs_at, overlay},
-    facts::{Run, State, covers, join, parent},
+    facts::{Run, State, covers, join, parent, shift},
     knowledge::{Class, Paths},
     pass::{Effect, Level},
     shell::{NodeKind, Redirect, RedirectKind, Script, Simple, Statement, Terminator, Word},
 };
 use lower::{Copy, Exec, Op};
 
-pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
+pub(super) fn check(pair: &Pair) -> Result<(), Fault> {
     let Some(context) = pair.new.context else { return fault("V4", "a split without a build context") };
+    let (old, new) = (pair.old_ops.singled(context), pair.new_ops.singled(context));
+    let single = Pair { old_ops: &old, new_ops: &new, ..*pair };
+    check_singled(&single, context, &align(&old, &new))
+}
+
+fn check_singled(pair: &Pair, context: &Context, alignment: &Alignment) -> Result<(), Fault> {
     let (old, new) = (&pair.old_ops.ops, &pair.new_ops.ops);
     // where each old operation stands now
     let mut place: Vec<Option<usize>> = vec![None; old.len()];
@@ -61,7 +71,7 @@ pub(super) fn check(pair: &Pair, alignment: &Alignment) -> Result<(), Fault> {
     side.ignores_are_harmless()
 }
 
-/// What is declared to be new is there, and where a command is declared to move, something has changed places.
+/// What is declared to be new is there, and a command that is declared to move stands before something that it stood behind.
 fn everything_declared_is_done(pair: &Pair, early: &[(usize, &Exec)], moved: &[usize]) -> Result<(), Fault> {
     for effect in pair.claim.effects {
         if let Effect::CommandAdded { command } = effect
@@ -70,9 +80,18 @@ fn everything_declared_is_done(pair: &Pair, early: &[(usize, &Exec)], moved: &[u
             return fault("V2", format!("this is declared to be new and is not there: {command}"));
         }
     }
-    let moves = pair.claim.effects.iter().any(|e| matches!(e, Effect::CommandMoved { .. }));
-    if moves && moved.is_sorted() {
-        return fault("V2", "a command is declared to move, and none does");
+    for effect in pair.claim.effects {
+        let Effect::CommandMoved { command } = effect else { continue };
+        let program = command.split(' ').next().and_then(|p| p.rsplit('/').next()).unwrap_or_default();
+        let is_it = |op: &Op| match op {
+            // the program may come by a variable
+            Op::Exec(e) => e.unit.contains(program) || e.unit.starts_with('$'),
+            _ => false,
+        };
+        let crossed = |k: usize| moved[..k].iter().any(|place| *place > moved[k]);
+        if !pair.old_ops.ops.iter().enumerate().any(|(k, op)| is_it(op) && crossed(k)) {
+            return fault("V2", format!("this is declared to move and does not: {command}"));
+        }
     }
     Ok(())
 }
@@ -101,14 +120,67 @@ impl Side<'_> {
             };
             let covered = later.clone().any(|c| {
                 (&c.from, &c.owner, &c.mode, &c.flags) == (&None, &part.owner, &part.mode, &part.flags)
-                    && folder(self.context, c)
+                    && (folder(self.context, c)
                         .is_some_and(|f| through(&f, &c.dst, source).as_deref() == Some(&lands))
+                        || self
+                            .files(c)
+                            .is_some_and(|files| files.contains(&(source.clone(), lands.clone()))))
             });
             if part.from.is_some() || !covered {
                 return fault("V4", format!("no later COPY brings {source} to {lands} in the same way"));
             }
         }
         Ok(())
+    }
+
+    /// The files, and folders with all in them, that a COPY of the context brings, each with where it lands; None where that is
+    /// not plain.
+    fn files(&self, copy: &Copy) -> Option<Vec<(String, String)>> {
+        let known =
+            copy.from.is_none() && copy.dst.starts_with('/') && copy.flags.iter().all(|f| f == "--link");
+        let mut out = Vec::new();
+        for source in copy.sources.iter().filter(|_| known) {
+            let paths = self.context.select(source).filter(|paths| !paths.is_empty())?;
+            for path in &paths {
+                let name = path.rsplit('/').next()?;
+                let lands = match self.context.entry(path)?.kind {
+                    FileKind::Dir => copy.dst.clone(),
+                    FileKind::File if copy.is_add && self.context.may_be_archive(path) => return None,
+                    FileKind::File if copy.into => join(&copy.dst, name),
+                    FileKind::File if paths.len() == 1 && copy.dst.ends_with(&format!("/{name}")) => {
+                        copy.dst.clone()
+                    }
+                    FileKind::File | FileKind::Symlink | FileKind::Other => return None,
+                };
+                out.push((path.clone(), lands));
+            }
+        }
+        (!out.is_empty()).then_some(out)
+    }
+
+    /// What the COPYs of the context before operation `end` put together in the one folder in which `copy` lands: the folder of
+    /// the context, that of the image, and what there is. None where one of them lands there in another way.
+    fn assembled(&self, copy: &Copy, ops: &[Op]) -> Option<(String, String, Context)> {
+        let (path, lands) = self.files(copy)?.into_iter().next()?;
+        let (source, target) = shift(&path, &lands);
+        let mut sources = Vec::new();
+        for op in ops {
+            let Op::Copy(other) = op else { continue };
+            if other.from.is_some() {
+                continue;
+            }
+            let apart =
+                other.dst.starts_with('/') && !covers(&other.dst, &target) && !covers(&target, &other.dst);
+            let files = self.files(other);
+            let alike =
+                |(path, lands): &(String, String)| shift(path, lands) == (source.clone(), target.clone());
+            match files {
+                Some(files) if files.iter().all(alike) => sources.extend(other.sources.clone()),
+                _ if apart => {}
+                _ => return None,
+            }
+        }
+        Some((source, target, self.context.only(&sources)))
     }
 
     /// Where a source of a new COPY lands: a file below the destination, the contents of a folder in it.
@@ -124,15 +196,31 @@ impl Side<'_> {
 
     /// An early command is the one that the catalogue has for an install further down.
     fn is_early(&self, at: usize, exec: &Exec) -> Result<(), Fault> {
-        let broad = self.pair.new_ops.ops[at + 1..].iter().find_map(|o| self.as_broad(o));
-        let Some((_, source, target)) = broad else {
+        let later = &self.pair.new_ops.ops[at + 1..];
+        let copies = || later.iter().filter_map(|o| if let Op::Copy(c) = o { Some((o, c)) } else { None });
+        let broad = copies().find_map(|(o, _)| self.as_broad(o));
+        let mut views: Vec<(String, String, Option<Context>)> =
+            broad.map(|(_, source, target)| (source, target, None)).into_iter().collect();
+        let broads = views.len();
+        if copies().all(|(_, c)| c.from.is_some()) {
             return fault("V2", format!("no COPY follows the early {}", exec.unit));
-        };
-        let later = self.pair.new_ops.ops[at + 1..]
+        }
+        let execs = later
             .iter()
-            .filter_map(|o| if let Op::Exec(e) = o { Some(e) } else { None });
-        for install in later {
-            let needs = self.installs(install, &source, &target);
+            .enumerate()
+            .filter_map(|(i, o)| if let Op::Exec(e) = o { Some((i, e)) } else { None });
+        for (place, install) in execs {
+            let ops = &self.pair.new_ops.ops[..at + 1 + place];
+            views.truncate(broads);
+            let first = copies().find(|(_, c)| c.from.is_none()).and_then(|(_, c)| self.assembled(c, ops));
+            views.extend(first.map(|(source, target, part)| (source, target, Some(part))));
+            let found = views.iter().find_map(|(source, target, part)| {
+                let context = part.as_ref().unwrap_or(self.context);
+                let needs = self.installs(install, source, target, context);
+                let is_it = needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit));
+                is_it.then(|| (needs, source.clone(), target.clone()))
+            });
+            let (needs, source, target) = found.unwrap_or_default();
             if needs.iter().any(|n| n.early.as_deref() == Some(&exec.unit)) {
                 let prepared = |o: &Op| match o {
                     Op::Exec(e) => e.at == install.at && e != install && !e.unit.starts_with("cd "),
@@ -161,13 +249,25 @@ impl Side<'_> {
 
     /// V3: `before` stood before `after` and now stands behind it, at `place`.
     fn may_cross(&self, before: &Op, after: &Op, place: usize) -> Result<(), Fault> {
-        let Some((copy, source, target)) = self.as_broad(before) else {
+        let Op::Copy(copy) = before else {
             return fault("V3", format!("this moved below what may depend on it: {before}"));
         };
+        let broad = self.as_broad(before).map(|(_, source, target)| (source, target));
+        let files = self.files(copy);
+        if broad.is_none() && files.is_none() {
+            return fault("V3", format!("this moved below what may depend on it: {before}"));
+        }
+        // all that it brings lands here or below
+        let target = broad.as_ref().map_or(&copy.dst, |(_, target)| target).clone();
         match after {
             Op::Dir(dir) => {
-                // a folder that a COPY made stays as it is, so one of the new COPYs must make it
-                let made = self.parts.iter().any(|(j, p)| *j < place && covers(&dir.path, &p.dst));
+                // a folder that a COPY made stays as it is, so one of the COPYs before must make it
+                let makes = |o: &Op| match o {
+                    Op::Copy(c) => c.from.is_none() && covers(&dir.path, &c.dst),
+                    Op::Dir(d) => covers(&dir.path, &d.path),
+                    Op::Exec(_) => false,
+                };
+                let made = self.pair.new_ops.ops[..place].iter().any(makes);
                 let apart = !covers(&target, &dir.path) && !covers(&dir.path, &target);
                 if made || apart {
                     Ok(())
@@ -180,33 +280,64 @@ impl Side<'_> {
                 if known && !covers(&c.dst, &target) && !covers(&target, &c.dst) {
                     return Ok(());
                 }
+                // in the same way, from where it lies to where it lies: which comes first does not matter
+                let alike = (&copy.owner, &copy.mode, &copy.flags) == (&c.owner, &c.mode, &c.flags);
+                let shifts = |files: Vec<(String, String)>| -> Vec<_> {
+                    files.iter().map(|(path, lands)| shift(path, lands)).collect()
+                };
+                let ours = files.map(shifts).unwrap_or_default();
+                let theirs = self.files(c).map(shifts).unwrap_or_default();
+                let one = |s: &(String, String)| ours.first() == Some(s);
+                if alike && !theirs.is_empty() && ours.iter().chain(&theirs).all(one) {
+                    return Ok(());
+                }
                 fault("V3", format!("a COPY to {} moved over one to {}", copy.dst, c.dst))
             }
             Op::Exec(exec) if self.is_blind(exec, &target) => Ok(()),
             Op::Exec(exec) => {
-                let needs = self.needs(exec, &source, &target)?;
-                for n in &needs {
-                    if n.early.is_some() {
-                        return fault(
-                            "V3",
-                            format!(
-                                "`{}` reads the sources: only a part of it may run before them",
-                                exec.unit
-                            ),
-                        );
-                    }
-                    self.has_manifests(n, &source, &target, place)?;
-                    if let Err(found) = overlay(n, self.context, "") {
-                        let lines = found.missing_ignore_lines.join(", ");
-                        return fault(
-                            "V4",
-                            format!("the COPY may lay {lines} over what `{}` wrote", exec.unit),
-                        );
+                if let Some((source, target)) = &broad {
+                    let needs = self.needs(exec, source, target, self.context);
+                    let apart = files.is_some() && needs.is_err();
+                    if !apart {
+                        return self.keeps(exec, &needs?, source, target, self.context, place);
                     }
                 }
-                self.level_fits(&needs)
+                let at = exec.at_in(self.pair.old_ops);
+                let before = self.pair.old_ops.ops.iter().take_while(|o| o.at() < at).count();
+                let Some((source, target, part)) = self.assembled(copy, &self.pair.old_ops.ops[..before])
+                else {
+                    return fault("V3", format!("this moved below what may depend on it: {before}"));
+                };
+                let needs = self.needs(exec, &source, &target, &part)?;
+                self.keeps(exec, &needs, &source, &target, &self.context.only(&copy.sources), place)
             }
         }
+    }
+
+    /// Whether an install over which a COPY moved still reads all that it needs, and keeps what it writes; `late` is what comes later.
+    fn keeps(
+        &self,
+        exec: &Exec,
+        needs: &[Needs],
+        source: &str,
+        target: &str,
+        late: &Context,
+        place: usize,
+    ) -> Result<(), Fault> {
+        for n in needs {
+            if n.early.is_some() {
+                return fault(
+                    "V3",
+                    format!("`{}` reads the sources: only a part of it may run before them", exec.unit),
+                );
+            }
+            self.has_manifests(n, source, target, place)?;
+            if let Err(found) = overlay(n, late, "") {
+                let lines = found.missing_ignore_lines.join(", ");
+                return fault("V4", format!("the COPY may lay {lines} over what `{}` wrote", exec.unit));
+            }
+        }
+        self.level_fits(needs)
     }
 
     fn level_fits(&self, needs: &[Needs]) -> Result<(), Fault> {
@@ -221,14 +352,14 @@ impl Side<'_> {
     }
 
     /// What the installs among the commands of a unit read, whatever else it does.
-    fn installs(&self, exec: &Exec, source: &str, target: &str) -> Vec<Needs> {
+    fn installs(&self, exec: &Exec, source: &str, target: &str, context: &Context) -> Vec<Needs> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return Vec::new() };
         let env = known_env(state);
         let mut cwd = state.cwd.clone();
         let mut out = Vec::new();
-        for (argv, assigned) in self.commands(exec, at, run, false).unwrap_or_default() {
+        for (argv, assigned) in self.commands(exec, at, run, None).unwrap_or_default() {
             if argv[0] == "cd" {
                 cwd = argv.get(1).and_then(|d| cwd.as_deref().map(|c| join(c, d)));
             }
@@ -237,20 +368,20 @@ impl Side<'_> {
                 continue;
             };
             let place = Place::new(source, target, cwd, &env).assign(&assigned);
-            out.extend(needs_at(&install, self.context, &place, Ecosystems::builtin()).ok());
+            out.extend(needs_at(&install, context, &place, Ecosystems::builtin()).ok());
         }
         out
     }
 
     /// What the installs of a unit read; an error if it does anything else.
-    fn needs(&self, exec: &Exec, source: &str, target: &str) -> Result<Vec<Needs>, Fault> {
+    fn needs(&self, exec: &Exec, source: &str, target: &str, context: &Context) -> Result<Vec<Needs>, Fault> {
         let opaque = || fault("V3", format!("this may read the sources: {}", exec.unit));
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return opaque() };
         let env = known_env(state);
         let mut cwd = state.cwd.clone();
-        let Some(commands) = self.commands(exec, at, run, true) else { return opaque() };
+        let Some(commands) = self.commands(exec, at, run, Some(target)) else { return opaque() };
         let mut out = Vec::new();
         for (argv, assigned) in commands {
             if argv[0] == "cd" {
@@ -263,7 +394,7 @@ impl Side<'_> {
                 Recognized::Install(install) => {
                     let Some(cwd) = cwd.as_deref() else { return opaque() };
                     let place = Place::new(source, target, cwd, &env).assign(&assigned);
-                    match needs_at(&install, self.context, &place, Ecosystems::builtin()) {
+                    match needs_at(&install, context, &place, Ecosystems::builtin()) {
                         Ok(needs) => out.push(needs),
                         Err(refusal) => {
                             return fault("V3", format!("`{}`: {}", install.command, refusal.message));
@@ -277,30 +408,32 @@ impl Side<'_> {
         if out.is_empty() { opaque() } else { Ok(out) }
     }
 
-    /// The commands of a unit with what is assigned before each; if `all` count, None where it does anything but run them and
-    /// ask for variables.
+    /// The commands of a unit with what is assigned before each; with a `target`, None where it does anything but run them, ask for
+    /// variables, and write files that lie elsewhere.
     fn commands(
         &self,
         exec: &Exec,
         at: usize,
         run: &Run,
-        all: bool,
+        target: Option<&str>,
     ) -> Option<Vec<(Vec<String>, Vec<Assigned>)>> {
         if run.form == crate::facts::Form::Exec {
             let words = self.pair.old.file.instructions[at].args().iter().map(|a| a.value.clone()).collect();
             return Some(vec![(words, Vec::new())]);
         }
         let facts = self.pair.old.facts;
+        let all = target.is_some();
+        let target = target.unwrap_or("/");
         let script =
             crate::shell::parse(&crate::syntax::Joined::of(exec.unit.as_bytes()), run.shell?.dialect);
         let listed = script.and_list().is_some();
-        if all && (script.error().is_some() || !is_plain(script.statements())) {
+        if all && (script.error().is_some() || !is_plain(script.statements(), target)) {
             return None;
         }
         let mut out = Vec::new();
         for command in script.commands() {
             let simple = command.simple;
-            if all && simple.redirects.iter().any(is_of_a_file) {
+            if all && simple.redirects.iter().any(|r| is_of_a_file(r, target)) {
                 return None;
             }
             let value = |word: &Word| {
@@ -332,16 +465,19 @@ impl Side<'_> {
     fn has_manifests(&self, needs: &Needs, source: &str, target: &str, place: usize) -> Result<(), Fault> {
         for file in &needs.files {
             let lands = through(source, target, file);
-            let brought = self.parts.iter().filter(|(j, _)| *j < place).any(|(_, part)| {
-                part.sources.iter().any(|s| {
-                    let s = s.trim_start_matches("./").trim_end_matches('/');
-                    let landing = self.landing(part, s);
-                    (s == file && landing == lands)
-                        || file
-                            .strip_prefix(&format!("{s}/"))
-                            .is_some_and(|rest| landing.map(|l| join(&l, rest)) == lands)
+            // the last COPY that lands there counts
+            let brought = self.pair.new_ops.ops[..place].iter().rev().find_map(|o| {
+                let Op::Copy(copy) = o else { return None };
+                self.files(copy)?.into_iter().find_map(|(path, landing)| {
+                    let inner = file.strip_prefix(&format!("{path}/"));
+                    let it =
+                        (path == *file).then(|| landing.clone()).or_else(|| Some(join(&landing, inner?)));
+                    if it.is_some() && it == lands {
+                        return Some(true);
+                    }
+                    (Some(&landing) == lands.as_ref()).then_some(false)
                 })
-            });
+            }) == Some(true);
             if !brought {
                 return fault("V3", format!("the install reads {file}, which only comes later"));
             }
@@ -354,7 +490,7 @@ impl Side<'_> {
         let facts = self.pair.old.facts;
         let at = exec.at_in(self.pair.old_ops);
         let (Some(run), Some(state)) = (facts.run(at), facts.before(at)) else { return false };
-        let Some(commands) = self.commands(exec, at, run, true) else { return false };
+        let Some(commands) = self.commands(exec, at, run, Some(target)) else { return false };
         let mut cwd = state.cwd.clone();
         run.form == crate::facts::Form::Shell
             && commands.iter().all(|(argv, _)| {
@@ -363,6 +499,44 @@ impl Side<'_> {
                 }
                 argv[0] == "cd" || self.blind_command(argv, cwd.as_deref(), target)
             })
+    }
+
+    /// Whether a COPY to `target` may bring what configures an installer of packages: in the system's folders or in a home.
+    fn lands_among_settings(&self, target: &str) -> bool {
+        let copies = self.pair.old_ops.ops.iter().filter_map(|o| self.as_broad(o));
+        let sources: Vec<String> =
+            copies.filter(|(.., to)| to == target).map(|(_, source, _)| source).collect();
+        let brings = |name: &str| {
+            sources
+                .iter()
+                .any(|s| self.context.entry(join(&format!("/{s}"), name).trim_start_matches('/')).is_some())
+        };
+        let system = ["/etc", "/usr/local/etc"].iter().any(|dir| covers(dir, target));
+        let shallow = target.matches('/').count() == 1 && ["/bin", "/lib", "/sbin", "/usr"].contains(&target);
+        let root = target == "/"
+            && ["etc", "usr", "root", "home", "var", "opt", "bin", "lib", "sbin"].map(brings).contains(&true);
+        let home = (target == "/root" || parent(target) == "/home")
+            && [".npmrc", ".config", ".pip", ".gemrc", ".netrc", ".yarnrc", ".cargo"]
+                .map(brings)
+                .contains(&true);
+        system || shallow || root || home
+    }
+
+    /// `python -m venv DIR`, where nothing that the COPY may ever bring lies in that folder.
+    fn makes_kept_venv(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
+        let [program, flag, module, path] = argv else { return false };
+        let python = program.rsplit('/').next().is_some_and(|p| p.starts_with("python"));
+        let made = if path.starts_with('/') { Some(join("/", path)) } else { cwd.map(|c| join(c, path)) };
+        let Some(made) = made.filter(|_| python && flag == "-m" && module == "venv") else { return false };
+        if !covers(&made, target) && !covers(target, &made) {
+            return true;
+        }
+        // where the broad COPY is of the root of the context
+        let inner = made.strip_prefix(target).map(|p| p.trim_start_matches('/'));
+        let whole =
+            |o: &Op| self.as_broad(o).is_some_and(|(_, source, to)| source.is_empty() && to == target);
+        let inner = inner.filter(|p| !p.is_empty() && self.pair.new_ops.ops.iter().any(whole));
+        inner.is_some_and(|p| matches!(self.context.may_carry(p), crate::context::Carry::No { .. }))
     }
 
     fn blind_command(&self, argv: &[String], cwd: Option<&str>, target: &str) -> bool {
@@ -381,6 +555,9 @@ impl Side<'_> {
             }),
         };
         match known.class {
+            Class::Packages | Class::Index | Class::Install if self.lands_among_settings(target) => false,
+            _ if Ecosystems::builtin().is_aside(argv) => !self.lands_among_settings(target),
+            _ if self.makes_kept_venv(argv, cwd, target) => true,
             Class::Index | Class::Cleanup => true,
             Class::Packages => by_name,
             Class::Install => Ecosystems::builtin().installs_by_name(argv),
@@ -418,27 +595,31 @@ fn known_env(state: &State) -> Vec<(String, String)> {
     state.variables.iter().filter_map(known).collect()
 }
 
-/// Whether a redirect is one of a file that may lie anywhere.
-fn is_of_a_file(redirect: &Redirect) -> bool {
-    let target = redirect.target.as_ref().and_then(Word::literal);
-    redirect.kind != RedirectKind::Dup && target != Some("/dev/null")
+/// Whether a redirect is one of a file that may lie where the COPY lands.
+fn is_of_a_file(redirect: &Redirect, target: &str) -> bool {
+    let elsewhere = |file: &str| {
+        let lies = join("/", file);
+        !covers(&lies, target) && !covers(target, &lies)
+    };
+    let named = redirect.target.as_ref().and_then(Word::literal).filter(|file| file.starts_with('/'));
+    redirect.kind != RedirectKind::Dup && !named.is_some_and(|file| file == "/dev/null" || elsewhere(file))
 }
 
 /// Commands, their groups and conditions; no loop, function or background.
-fn is_plain(statements: &[Statement]) -> bool {
+fn is_plain(statements: &[Statement], target: &str) -> bool {
     let kind = |kind: &NodeKind| match kind {
         NodeKind::Simple(_) => true,
         NodeKind::Pipeline { parts, .. } => parts.iter().all(|p| matches!(p.kind, NodeKind::Simple(_))),
-        NodeKind::Group(inner) | NodeKind::Subshell(inner) => is_plain(inner),
+        NodeKind::Group(inner) | NodeKind::Subshell(inner) => is_plain(inner, target),
         NodeKind::If { branches, otherwise } => {
-            let all = branches.iter().all(|(test, then)| is_plain(test) && is_plain(then));
-            all && otherwise.as_deref().is_none_or(is_plain)
+            let all = branches.iter().all(|(test, then)| is_plain(test, target) && is_plain(then, target));
+            all && otherwise.as_deref().is_none_or(|body| is_plain(body, target))
         }
         _ => false,
     };
     statements.iter().all(|s| {
         s.terminator != Terminator::Background
-            && s.list.nodes().all(|n| kind(&n.kind) && !n.redirects.iter().any(is_of_a_file))
+            && s.list.nodes().all(|n| kind(&n.kind) && !n.redirects.iter().any(|r| is_of_a_file(r, target)))
     })
 }
 
@@ -452,6 +633,16 @@ fn is_variable_test(script: &Script, simple: &Simple) -> bool {
 fn is_file_operator(word: &str) -> bool {
     let one = word.len() == 2 && word.starts_with('-');
     (one && !["-z", "-n", "-a", "-o"].contains(&word)) || ["-nt", "-ot", "-ef"].contains(&word)
+}
+
+impl Op {
+    fn at(&self) -> usize {
+        match self {
+            Op::Exec(e) => e.at,
+            Op::Copy(c) => c.at,
+            Op::Dir(d) => d.at,
+        }
+    }
 }
 
 impl Exec {

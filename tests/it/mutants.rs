@@ -623,7 +623,7 @@ fn mutants_of_a_split() {
                 ),
                 (
                     "a file for a folder",
-                    "FROM node:22\nWORKDIR /app\nCOPY package.json /app\nCOPY package-lock.json ./\nRUN npm ci\nCOPY . .\nCMD [\"node\", \"server.js\"]\n",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json /app/json\nCOPY package-lock.json ./\nRUN npm ci\nCOPY . .\nCMD [\"node\", \"server.js\"]\n",
                     "V4",
                 ),
                 (
@@ -697,6 +697,73 @@ fn mutants_of_a_split() {
                     "V2",
                 ),
             ],
+        ),
+        // several COPYs put the folder together
+        split(
+            &[PACKAGE, LOCK, SERVER, ("lib/a.js", "1")],
+            "FROM node:22\nWORKDIR /app\nCOPY lib lib\nCOPY package.json package-lock.json server.js ./\nRUN npm ci\n",
+            "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY lib lib\nCOPY server.js ./\n",
+            &[
+                (
+                    "a manifest among the sources",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json ./\nRUN npm ci\nCOPY lib lib\nCOPY package-lock.json server.js ./\n",
+                    "V3",
+                ),
+                (
+                    "a source lost",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY lib lib\n",
+                    "V2",
+                ),
+                (
+                    "a folder flattened",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY lib server.js ./\n",
+                    "V2",
+                ),
+                (
+                    "a source under another owner",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY lib lib\nCOPY --chown=node server.js ./\n",
+                    "V2",
+                ),
+                (
+                    "a source twice",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json server.js ./\nRUN npm ci\nCOPY lib lib\nCOPY server.js ./\n",
+                    "V4",
+                ),
+                (
+                    "a file of another name",
+                    "FROM node:22\nWORKDIR /app\nCOPY package.json package-lock.json ./\nRUN npm ci\nCOPY lib lib\nCOPY server.js ./main.js\n",
+                    "V2",
+                ),
+            ],
+        ),
+        // a COPY of another owner, and one that brings another file to the same place, keep their order
+        split(
+            &[PACKAGE, LOCK, SERVER, ("lib/server.js", "1")],
+            "FROM node:22\nWORKDIR /app\nCOPY server.js ./\nCOPY --chown=node package.json package-lock.json ./\nCOPY lib/server.js ./\nRUN npm ci\n",
+            "FROM node:22\nWORKDIR /app\nCOPY server.js ./\nCOPY --chown=node package.json package-lock.json ./\nCOPY lib/server.js ./\nRUN npm ci\n",
+            &[
+                (
+                    "the first below the last",
+                    "FROM node:22\nWORKDIR /app\nCOPY --chown=node package.json package-lock.json ./\nCOPY lib/server.js ./\nRUN npm ci\nCOPY server.js ./\n",
+                    "V3",
+                ),
+                (
+                    "the last below the install, where the lay-out is not the context's",
+                    "FROM node:22\nWORKDIR /app\nCOPY server.js ./\nCOPY --chown=node package.json package-lock.json ./\nRUN npm ci\nCOPY lib/server.js ./\n",
+                    "V3",
+                ),
+            ],
+        ),
+        // the folder that the sources made is none yet
+        split(
+            &[PACKAGE, LOCK, SERVER, ("lib/a.js", "1")],
+            "FROM node:22\nCOPY lib /app/lib\nCOPY package.json /app\nCOPY package-lock.json /app\nRUN npm ci --prefix /app\n",
+            "FROM node:22\nCOPY package.json /app/\nCOPY package-lock.json /app\nRUN npm ci --prefix /app\nCOPY lib /app/lib\n",
+            &[(
+                "a file in the place of the folder",
+                "FROM node:22\nCOPY package.json /app\nCOPY package-lock.json /app\nRUN npm ci --prefix /app\nCOPY lib /app/lib\n",
+                "V2",
+            )],
         ),
         // C.1.2: node_modules is not ignored, so the sources may bring a host's
         split(
