@@ -9,7 +9,7 @@ use crate::{
     knowledge::{Class, Paths},
     pass::{Input, Reason, Refusal},
     shell::{NodeKind, Script, Simple, Word, leak},
-    syntax::{Arg, Instruction, Keyword},
+    syntax::{Instruction, Keyword},
 };
 
 /// How many files of a build context are looked at.
@@ -41,8 +41,6 @@ pub(super) struct Copy {
     pub from: bool,
     /// Where its files land, if all its sources are regular files that are known.
     pub files: Option<Vec<String>>,
-    /// The build context is not known: files are what is named like one.
-    pub assumed: bool,
 }
 
 /// The changes by one of `programs` of each RUN that comes after a COPY of its stage, or why one cannot be read.
@@ -300,9 +298,7 @@ pub(super) fn copy(input: &Input, at: usize, is_folder: &dyn Fn(&str) -> bool) -
     let written = state.expand(&dst.value, escape)?.text;
     let dst = state.absolute(&dst.value, escape)?.text;
     let folder = written.ends_with('/') || matches!(written.as_str(), "." | "..") || written.ends_with("/.");
-    let known = sources_of(input, at);
-    let assumed = known.is_none() && input.context.is_none() && ins.flag("from").is_none();
-    let found = known.or_else(|| named_like_files(input, at)).unwrap_or_default();
+    let found = sources_of(input, at).unwrap_or_default();
     let brings_folder = found.iter().any(|(_, kind)| *kind == FileKind::Dir);
     let into = folder || sources.len() > 1 || brings_folder || is_folder(&dst);
     let from = ins.flag("from").is_some();
@@ -314,7 +310,7 @@ pub(super) fn copy(input: &Input, at: usize, is_folder: &dyn Fn(&str) -> bool) -
         files.push(if into { join(&dst, last) } else { dst.clone() });
     }
     let files = (known && !files.is_empty() && !from).then_some(files);
-    Some(Copy { at, dst, into, from, files, assumed })
+    Some(Copy { at, dst, into, from, files })
 }
 
 /// What the sources of COPY `at` name in the build context: path and kind. None if one is not known, or is not there.
@@ -340,23 +336,6 @@ pub(super) fn sources_of(input: &Input, at: usize) -> Option<Vec<(String, FileKi
         }
     }
     Some(out)
-}
-
-/// The sources of COPY `at` where the build context is not known, if all of them are named like files: `run.sh`, but not `.git` nor `v1.d/`.
-fn named_like_files(input: &Input, at: usize) -> Option<Vec<(String, FileKind)>> {
-    let ins = &input.file.instructions[at];
-    let state = input.facts.before(at)?;
-    let (_, sources) = ins.args().split_last()?;
-    let plain =
-        input.context.is_none() && ["from", "parents", "exclude"].iter().all(|f| ins.flag(f).is_none());
-    let like_file = |source: &Arg| {
-        let path = state.expand(&source.value, input.file.escape).filter(|v| !v.by_argument)?.text;
-        let (stem, end) = path.rsplit('/').next()?.rsplit_once('.')?;
-        let ends = !stem.is_empty() && end.starts_with(|c: char| c.is_ascii_alphabetic()) && end != "d";
-        let known = ends && !path.contains(['*', '?', '[', ':', '$']);
-        known.then_some((path, FileKind::File))
-    };
-    plain.then(|| sources.iter().map(like_file).collect()).flatten()
 }
 
 /// Every file that COPY `at` brings of the build context, with its mode. None if that is not known.
@@ -430,10 +409,7 @@ pub(super) fn rewrites(input: &Input, at: usize, until: Option<usize>, paths: &[
 
 /// Whether ADD `at` copies its sources as they are: folders, and files that are no archives.
 pub(super) fn unpacks_nothing(input: &Input, at: usize) -> bool {
-    let Some(context) = input.context else {
-        let sources = input.file.instructions[at].args().split_last().map(|(_, s)| s).unwrap_or_default();
-        return sources.iter().all(|s| is_no_archive(&s.value));
-    };
+    let Some(context) = input.context else { return false };
     sources_of(input, at).is_some_and(|sources| {
         sources.iter().all(|(path, kind)| match kind {
             FileKind::Dir => true,
@@ -441,16 +417,6 @@ pub(super) fn unpacks_nothing(input: &Input, at: usize) -> bool {
             _ => false,
         })
     })
-}
-
-/// Whether a source is a folder by the way it is written, or a file of text by its name.
-fn is_no_archive(source: &str) -> bool {
-    const TEXT: [&str; 16] = [
-        "cfg", "cnf", "conf", "css", "env", "html", "ini", "js", "json", "php", "py", "rb", "sh", "sql",
-        "yaml", "yml",
-    ];
-    let end = source.rsplit_once('.').map_or("", |(_, end)| end);
-    !source.contains(':') && (matches!(source, "." | "./") || TEXT.contains(&end))
 }
 
 /// The commands of RUN `at` that run for certain, up to element `until` of its list; and what they and all others write.

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! ## Assumes
-//! Nothing where the build context is known. Else that the guessed context is the one that is built, that one that is not known is plain,
-//! or that the base runs as root: then it is for review.
+//! Nothing where the build context is known. Else that the guessed context is the one that is built, or that the base runs as
+//! root: then it is for review.
 //!
 //! ## Refuses
 //! A COPY of folders, but for files in them that are executable already; a COPY of files of which the change covers a part; files
@@ -101,9 +101,6 @@ fn plan(input: &Input, change: &Change) -> Result<Option<(String, Rewrite)>, Ref
     let mut evidence = Vec::new();
     for copy in &copies {
         flags.push(flag(input, change, copy, &mut evidence)?);
-        if copy.assumed {
-            assumes.push(Assumption::ContextIsPlain);
-        }
     }
     if let Some(open) = settled.values().find(|s| !s.executable) {
         return part(
@@ -173,6 +170,13 @@ struct Settled {
 
 fn part<T>(input: &Input, at: usize, unlock: &str) -> Result<T, Refusal> {
     let line = fold::line(input, at);
+    if input.context.is_none() && input.file.instructions[at].flag("from").is_none() {
+        return refuse(
+            Reason::ContextMissing,
+            format!("whether it covers exactly the files that line {line} copies is not known"),
+            "name the build context by --context",
+        );
+    }
     refuse(
         Reason::ContentUnknown,
         format!(
@@ -347,9 +351,6 @@ fn flag(
             format!("the mode `{}` builds on what the files have", change.spec),
             "write the mode in digits, as 755",
         );
-    }
-    if copy.assumed && wanted(&change.spec) == 0o111 {
-        return Ok(Some("755".into()));
     }
     // the two modes that git knows
     let mut modes: Vec<u32> = files.iter().map(|f| f.2 & 0o7777).collect();

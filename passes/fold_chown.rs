@@ -28,8 +28,7 @@
 //!
 //! ## Assumes
 //! Nothing where the base image is known to have nothing at the destination and the build context is known. Else that the base
-//! has no file there, runs as root, that the guessed context is the one that is built, or that one that is not known is plain: then it is
-//! for review.
+//! has no file there, runs as root, or that the guessed context is the one that is built: then it is for review.
 //!
 //! ## Refuses
 //! A user or group that is not known to exist where the COPY stands: the builder would make the files root's without a word. Other
@@ -261,10 +260,6 @@ fn plain_copy(input: &Input, copy: &Copy, assumes: &mut Vec<Assumption>) -> Resu
                 "set it in this stage, behind the chown",
             );
         }
-        return Ok(());
-    }
-    if copy.assumed {
-        assumes.push(Assumption::ContextIsPlain);
         return Ok(());
     }
     let Some(files) = fold::files_of(input, copy.at) else {

@@ -184,17 +184,15 @@ pub enum Assumption {
     BaseRunsAsRoot,
     InstallIsRepeatable,
     ContextIsTheBuilt,
-    ContextIsPlain,
 }
 
 impl Assumption {
-    pub const ALL: [Assumption; 6] = [
+    pub const ALL: [Assumption; 5] = [
         Assumption::BaseIsPlain,
         Assumption::DestinationIsEmpty,
         Assumption::BaseRunsAsRoot,
         Assumption::InstallIsRepeatable,
         Assumption::ContextIsTheBuilt,
-        Assumption::ContextIsPlain,
     ];
 
     /// Its name for `--assume`.
@@ -206,7 +204,6 @@ impl Assumption {
             Assumption::BaseRunsAsRoot => "base-runs-as-root",
             Assumption::InstallIsRepeatable => "install-is-repeatable",
             Assumption::ContextIsTheBuilt => "context-is-the-built",
-            Assumption::ContextIsPlain => "context-is-plain",
         }
     }
 
@@ -219,9 +216,6 @@ impl Assumption {
             Assumption::BaseRunsAsRoot => "the base image's default user is root",
             Assumption::InstallIsRepeatable => "an unlocked install gives the same result each time",
             Assumption::ContextIsTheBuilt => "the guessed build context is the one that is built",
-            Assumption::ContextIsPlain => {
-                "the build context, which is not known, holds what git stores: no suid or sgid, modes 644 and 755, and a file where a name ends like one"
-            }
         }
     }
 }

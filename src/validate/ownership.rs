@@ -13,7 +13,7 @@ use crate::{
     knowledge::Class,
     pass::Assumption,
 };
-use content::{OF_GIT, copies_stay, landings, mode_of, unpacks_nothing};
+use content::{copies_stay, landings, mode_of, unpacks_nothing};
 use lower::{Copy, Exec, Op, Stage};
 
 mod content;
@@ -360,9 +360,6 @@ fn owners_may_move(pair: &Pair, copy: &Copy) -> Result<(), Fault> {
     let special = |mode: u32| mode & 0o6000 != 0;
     for source in copy.sources.iter().filter(|s| !s.starts_with("<<")) {
         let Some(context) = pair.new.context else {
-            if pair.claim.assumes.contains(&Assumption::ContextIsPlain) {
-                continue;
-            }
             return fault("V4", "the modes of what is copied are not known");
         };
         for path in context.select(source).unwrap_or_default() {
@@ -499,8 +496,7 @@ impl Simulation<'_> {
             self.things.contains_key(&format!("folder {path}"))
                 || self.view.facts.base_has_folder(self.pair.index, path)
         };
-        let assumed = self.pair.claim.assumes.contains(&Assumption::ContextIsPlain);
-        let files = landings(self.view, copy, assumed, &there);
+        let files = landings(self.view, copy, &there);
         // folders that the COPY makes take its owner; of its mode, only with newer builders (semantics B.4.1)
         let folder = match (flag, self.attribute) {
             (Some(_), Attribute::Owner) => value.clone(),
@@ -518,7 +514,8 @@ impl Simulation<'_> {
                     });
                     let mut value = value.clone();
                     if self.attribute == Attribute::Mode {
-                        value = if flag.is_some() { merged(own, &value) } else { own.clone() };
+                        let own = format!("{own:o}");
+                        value = if flag.is_some() { merged(&own, &value) } else { own };
                     }
                     self.add(&format!("copy {n} of {file}"), file, false, false, &value);
                 }
@@ -611,10 +608,6 @@ fn merged(old: &str, new: &str) -> String {
         (Some((user, _)), Some(("*", group))) => format!("{user}:{group}"),
         (Some((_, group)), Some((user, "*"))) => format!("{user}:{group}"),
         (None, Some(("*", _) | (_, "*"))) => format!("{old}, then {new}"),
-        (None, None) if old == OF_GIT => match (changed_mode("644", new), changed_mode("755", new)) {
-            (Some(a), Some(b)) if a == b => format!("{a:o}"),
-            _ => format!("{old}, then {new}"),
-        },
         (None, None) if u32::from_str_radix(old, 8).is_ok() => match changed_mode(old, new) {
             Some(mode) => format!("{mode:o}"),
             None => format!("{old}, then {new}"),

@@ -153,6 +153,10 @@ fn reading(text: &[u8], case: &Case) -> Vec<String> {
                 folder = Some(absolute(folder.as_deref().unwrap_or("?"), &ins.args()[0].value))
             }
             Keyword::Copy => said = placed(ins, &said, folder.as_deref(), case),
+            // ADD of the whole context unpacks nothing
+            Keyword::Add if matches!(ins.args(), [from, _] if matches!(&*from.value, "." | "./")) => {
+                said = placed(ins, &said.replacen("ADD ", "COPY ", 1), folder.as_deref(), case);
+            }
             _ => {}
         }
         match said.strip_prefix("RUN [] ").and_then(|s| s.strip_suffix(" []")).and_then(plain_list) {
@@ -284,7 +288,12 @@ fn plain_list(text: &str) -> Option<Vec<String>> {
         let rest: String = rest.collect();
         !program.is_empty() && !program.contains('=') && !STATE.contains(&program) && !rest.contains(SPECIAL)
     };
-    if quote.is_some() || !bare.split("&&").all(|c| plain(c.trim())) || bare.contains("--upgrade") {
+    // the last command may be an `if`, whose status is that of the RUN either way
+    let (rest, last) = bare.rsplit_once("&&").unwrap_or(("", &bare));
+    let is_if = |c: &str| c.starts_with("if ") && c.trim_end_matches(';').ends_with(" fi");
+    let listed = if is_if(last.trim()) { rest } else { &bare };
+    let all_plain = listed.is_empty() || listed.split("&&").all(|c| plain(c.trim()));
+    if quote.is_some() || !all_plain || bare.contains("--upgrade") {
         return None;
     }
     // a path that is named twice is changed twice in the same way
@@ -355,7 +364,10 @@ fn copies_last(list: &mut [String], case: &Case) {
             let is_folder = list[..i].iter().any(|l| l.contains(" WORKDIR ") && path(l) == path(next));
             let kept = next.contains(" RUN [] chown ") && !next.contains(" -R ") && is_folder;
             let owned = copy(&list[i]) && (users(next) || apart(&list[i], next) || kept);
-            let installed = list[i].contains(" COPY [] ") && installs_names(next, case);
+            // a setting of Bundler is a file that no context of the cases brings
+            let sets = next.contains(" RUN [] bundle config set ")
+                && !case.before.keys().any(|p| p.starts_with(".bundle"));
+            let installed = list[i].contains(" COPY [] ") && (installs_names(next, case) || sets);
             if any(&list[i]) && (user || root || installed) || folder || owned {
                 list.swap(i, i + 1);
             }
@@ -467,7 +479,10 @@ fn settle(list: Vec<String>, case: &Case) -> Vec<String> {
         }
     }
     copied_again(&mut main);
+    // which COPY comes first must not tell which of them moves
+    files_in_order(&mut main);
     copies_last(&mut main, case);
+    copied_again(&mut main);
     files_in_order(&mut main);
     // what only sets an owner, a mode, a user or files does no more when it is done twice in a row
     let again = [" RUN [] chown ", " RUN [] chmod ", " USER ", " COPY "];

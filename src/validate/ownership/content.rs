@@ -24,13 +24,7 @@ pub(super) fn copies_stay(pair: &Pair, alignment: &Alignment) -> Result<(), Faul
 /// Whether ADD copies all its sources as they are: folders, and files that are no archives.
 pub(super) fn unpacks_nothing(view: &View, copy: &Copy) -> bool {
     let Some(context) = view.context else {
-        let text = [
-            "cfg", "cnf", "conf", "css", "env", "html", "ini", "js", "json", "php", "py", "rb", "sh", "sql",
-            "yaml", "yml",
-        ];
-        let is_text =
-            |s: &str| s.rsplit_once('.').is_some_and(|(_, end)| text.contains(&end)) && !s.contains(':');
-        return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/") || is_text(s));
+        return copy.sources.iter().all(|s| matches!(s.as_str(), "." | "./" | "/"));
     };
     let is_plain = |s: &String| {
         let found = context.select(s).unwrap_or_default();
@@ -81,44 +75,24 @@ pub(super) fn mode_of(view: &View, copy: &Copy, path: &str) -> Option<Option<u32
 }
 
 /// Where the files of a COPY land, and the mode that each has in the build context, if all its sources are regular files of the context.
-/// `assumed`: where the context is not known, a name that ends like a file's is one, with a mode that git stores.
 pub(super) fn landings(
     view: &View,
     copy: &Copy,
-    assumed: bool,
     is_folder: &dyn Fn(&str) -> bool,
-) -> Option<Vec<(String, String)>> {
-    if copy.from.is_some() {
-        return None;
-    }
+) -> Option<Vec<(String, u32)>> {
+    let context = view.context.filter(|_| copy.from.is_none())?;
     // a folder that is there already takes the file in
     let into = copy.into || copy.sources.len() > 1 || is_folder(&copy.dst);
-    let land = |path: &str, mode: String| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        (if into { join(&copy.dst, name) } else { copy.dst.clone() }, mode)
-    };
     let mut out = Vec::new();
     for source in &copy.sources {
-        let Some(context) = view.context else {
-            let name = source.rsplit('/').next()?.rsplit_once('.').filter(|(stem, _)| !stem.is_empty());
-            let like_file =
-                name.is_some_and(|(_, end)| end.starts_with(|c: char| c.is_ascii_alphabetic()) && end != "d");
-            if !assumed || !like_file || source.contains(['*', '?', '[', ':', '$']) {
-                return None;
-            }
-            out.push(land(source, OF_GIT.to_owned()));
-            continue;
-        };
         for path in context.select(source)? {
             let entry = context.entry(&path)?;
             if entry.kind != FileKind::File {
                 return None;
             }
-            out.push(land(&path, format!("{:o}", entry.mode)));
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            out.push((if into { join(&copy.dst, name) } else { copy.dst.clone() }, entry.mode));
         }
     }
     (!out.is_empty()).then_some(out)
 }
-
-/// The mode of a file that is not known: 644 or 755.
-pub(super) const OF_GIT: &str = "of git";
