@@ -156,17 +156,18 @@ pub fn plan_of<'a>(
                 });
                 if let Some((finding, rewrite)) = next {
                     if let Some(next) = work.try_step(&version, pass.meta(), finding, rewrite, level) {
-                        (version, changed) = (next, true);
-                        if work.steps.len() < STEPS {
-                            continue 'text;
+                        if work.steps.len() > STEPS {
+                            return work.given_up(unit);
                         }
+                        (version, changed) = (next, true);
+                        continue 'text;
                     }
                 } else {
                     at += 1;
                 }
             }
             round += 1;
-            if changed && round < ROUNDS && work.steps.len() < STEPS {
+            if changed && round < ROUNDS {
                 (at, changed) = (0, false);
                 continue;
             }
@@ -412,6 +413,15 @@ impl Work {
         out
     }
 
+    /// The file as it was: a pass that finds its own result again would never end.
+    fn given_up(mut self, unit: &Unit) -> Plan {
+        let last = self.steps.last();
+        let (pass, lines) = last.map_or(("", (1, 1)), |s| (s.pass, s.lines));
+        let message = format!("after {STEPS} rewrites there is still another one");
+        self.faults.push(RolledBack { pass, lines, rule: "final", message });
+        Plan { faults: self.faults, ..Plan::unchanged(unit.text.clone(), None) }
+    }
+
     fn into_plan(self, unit: &Unit, refused: Vec<Refused>, held: Vec<Step>) -> Plan {
         let Work { input, now, .. } = &self;
         let rebuild = (now.file.text() != unit.text).then(|| {
@@ -444,3 +454,6 @@ fn copied_names(file: &Dockerfile) -> BTreeSet<String> {
     let sources = copies.flat_map(|i| &i.args()[..i.args().len().saturating_sub(1)]);
     sources.map(|a| a.value.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests;
