@@ -116,7 +116,7 @@ pub(super) fn wrap(input: &Input, run: usize, later: &[usize]) -> Result<Wrap, R
 pub(super) fn stays_readable(input: &Input, run: usize, wrap: Wrap) -> Result<(), Refusal> {
     let text = input.file.instructions[run].source();
     let is_list = input.facts.run(run).and_then(Run::understood).is_some_and(|s| s.and_list().is_some());
-    let (most, lines) = if is_list { (1000, 12) } else { (400, 5) };
+    let (most, lines) = if is_list { (1000, 12) } else { (200, 5) };
     let long = text.len() > most || text.split(|b| *b == b'\n').count() > lines;
     match wrap {
         Wrap::Subshell if long => Err(state(
