@@ -1,5 +1,7 @@
 //! What a merge gains: deleted bytes, a fresh index, a layer less; and where it would cost more than that.
 
+use std::borrow::Cow;
+
 use super::{
     Row,
     shell::{Wrap, wrap},
@@ -97,7 +99,9 @@ pub(super) fn step(input: &Input, at: usize) -> Step {
             cwd = located(&cwd, folder);
             continue;
         }
-        let known = input.knowledge.command(&words);
+        let is_known = call.argv.as_ref() == Some(&words);
+        let known =
+            if is_known { Cow::Borrowed(&call.known) } else { Cow::Owned(input.knowledge.command(&words)) };
         let managed = matches!(known.class, Class::Packages | Class::Index | Class::Cleanup);
         // it may stand behind `sudo` or `env`
         let manager = words.iter().find_map(|w| input.knowledge.package_manager(w)).filter(|_| managed);

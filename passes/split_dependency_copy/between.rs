@@ -46,7 +46,10 @@ pub(super) fn recognized(input: &Input, at: usize) -> Option<Recognized> {
     let Some(script) = run.understood() else {
         return input.facts.calls(at).iter().filter_map(|c| c.argv.clone()).find_map(told);
     };
-    script.commands().iter().filter_map(|c| words(input, script, at, c.simple)).find_map(told)
+    let commands = script.commands().into_iter().map(|c| c.simple);
+    // a name that is written out tells most of them apart
+    let may_be = |s: &&Simple| s.words.first().and_then(Word::literal).is_none_or(|name| all.may_know(name));
+    commands.filter(may_be).filter_map(|s| words(input, script, at, s)).find_map(told)
 }
 
 /// Whether RUN `at` begins with a tool that builds what another of its commands can fetch before, so that the tool is there

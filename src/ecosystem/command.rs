@@ -142,6 +142,13 @@ impl Ecosystems {
             && self.of_program(argv).any(|(_, tool)| by_name(tool))
     }
 
+    /// Whether a command line that begins with `program` may be one of a tool.
+    #[must_use]
+    pub fn may_know(&self, program: &str) -> bool {
+        let name = bare(program.rsplit('/').next().unwrap_or_default());
+        name == "python" || self.of_program(&[program.to_owned()]).next().is_some()
+    }
+
     /// The tools that the command line may be of, by the name of its program.
     fn of_program<'t>(&'t self, argv: &[String]) -> impl Iterator<Item = (&'t str, &'t Tool)> + use<'t> {
         let program = argv.first().map_or("", String::as_str);
