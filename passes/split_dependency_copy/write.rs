@@ -22,17 +22,7 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
     let copy = &file.instructions[broad.at];
     let indent = String::from_utf8_lossy(copy.indent()).into_owned();
     let manifests = manifest_copies(input, split)?;
-    let mut rewrite = Rewrite {
-        level: needs.level,
-        evidence: needs.evidence.clone(),
-        assumes: needs.assumes.clone(),
-        effects: Vec::new(),
-        edits: Edits::default(),
-    };
-    guard(input, needs, context, &mut rewrite)?;
-    if context.is_guess() {
-        rewrite.assumes.push(Assumption::ContextIsTheBuilt);
-    }
+    let mut rewrite = begun(input, needs, context)?;
     let lines = manifests.join(&format!("{newline}{indent}"));
     let out = &mut rewrite.edits.dockerfile;
     let commands: Vec<&str> =
@@ -151,10 +141,8 @@ fn add_early(
     Ok(())
 }
 
-/// The edits where several COPYs put the folder together.
-pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, Rewrite), Refusal> {
-    let Assembly { input, pieces, found, needs, late, .. } = assembly;
-    let (file, newline) = (input.file, input.file.line_end());
+/// A rewrite with what the install needs, and no edits of the Dockerfile yet. `context` is what is copied behind the install.
+fn begun(input: &Input, needs: &Needs, context: &Context) -> Result<Rewrite, Refusal> {
     let mut rewrite = Rewrite {
         level: needs.level,
         evidence: needs.evidence.clone(),
@@ -162,10 +150,18 @@ pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, R
         effects: Vec::new(),
         edits: Edits::default(),
     };
-    guard(input, needs, late, &mut rewrite)?;
-    if late.is_guess() {
+    guard(input, needs, context, &mut rewrite)?;
+    if context.is_guess() {
         rewrite.assumes.push(Assumption::ContextIsTheBuilt);
     }
+    Ok(rewrite)
+}
+
+/// The edits where several COPYs put the folder together.
+pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, Rewrite), Refusal> {
+    let Assembly { input, pieces, found, needs, late, .. } = assembly;
+    let (file, newline) = (input.file, input.file.line_end());
+    let mut rewrite = begun(input, needs, late)?;
     let install = &file.instructions[found.at];
     let indent = String::from_utf8_lossy(install.indent()).into_owned();
     let commands: Vec<&str> = found.installs.iter().map(|(i, _)| i.command.as_str()).collect();
