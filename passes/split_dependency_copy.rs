@@ -121,6 +121,12 @@ struct Split<'a> {
 }
 
 fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
+    let copies = |at: usize| {
+        let ins = &input.file.instructions[at];
+        matches!(ins.keyword, Keyword::Copy | Keyword::Add) && ins.flag("from").is_none()
+    };
+    // most stages bring nothing, and their RUNs need not be read
+    stage.body.clone().find(|at| copies(*at))?;
     let broads: Vec<usize> = stage.body.clone().filter(|at| is_broad(input, *at)).collect();
     let mut refused = None;
     for &at in &broads {
