@@ -41,7 +41,7 @@ pub fn find(paths: &[PathBuf], exclude: &[String], base: &Path) -> Found {
     for path in paths {
         match fs::metadata(path) {
             Ok(meta) if meta.is_dir() => walk(path, exclude, base, &mut taken, &mut found.errors),
-            Ok(_) => taken.add(path.clone(), 0),
+            Ok(_) => taken.add(real(path), path.clone(), 0),
             Err(e) => {
                 found.errors.push(ReadError { path: path.clone(), reason: Unread::of(path, e) }.to_string());
             }
@@ -184,8 +184,11 @@ fn walk(root: &Path, exclude: &[String], base: &Path, taken: &mut Taken, errors:
         if exclude.is_empty() { Listing::of(root, usize::MAX) } else { list(root, excluded, usize::MAX) };
     let Some(listing) = listing else { return };
     errors.extend(listing.errors.iter().cloned());
+    let real_root = real(root);
     for (path, is_symlink) in &listing.files {
-        meet(path, *is_symlink, &tree, taken, errors);
+        // no symlink leads to what a walk meets, so only those that it meets are resolved
+        let below = path.strip_prefix(&listing.root).unwrap_or(path);
+        meet(path, &real_root.join(below), *is_symlink, &tree, taken, errors);
     }
 }
 
@@ -242,8 +245,15 @@ pub(super) fn named(entry: DirEntry) -> Option<(PathBuf, bool)> {
     (kind_of_name(name) != Name::Other || may_declare(name)).then(|| (entry.into_path(), kind.is_symlink()))
 }
 
-/// Takes a file that a walk met, if it is a Dockerfile in the work tree `tree`.
-fn meet(path: &Path, is_symlink: bool, tree: &Path, taken: &mut Taken, errors: &mut Vec<String>) {
+/// Takes a file that a walk met, if it is a Dockerfile in the work tree `tree`. `place` is its path with the symlinks above it resolved.
+fn meet(
+    path: &Path,
+    place: &Path,
+    is_symlink: bool,
+    tree: &Path,
+    taken: &mut Taken,
+    errors: &mut Vec<String>,
+) {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if kind_of_name(name) == Name::Other {
         return;
@@ -269,7 +279,8 @@ fn meet(path: &Path, is_symlink: bool, tree: &Path, taken: &mut Taken, errors: &
     }
     if is_dockerfile(path, name) {
         let shown = path.strip_prefix("./").unwrap_or(path);
-        taken.add(shown.to_path_buf(), if is_symlink { 2 } else { 1 });
+        let (key, rank) = if is_symlink { (real(path), 2) } else { (place.to_path_buf(), 1) };
+        taken.add(key, shown.to_path_buf(), rank);
     }
 }
 
@@ -353,8 +364,8 @@ struct Taken {
 }
 
 impl Taken {
-    fn add(&mut self, path: PathBuf, rank: u8) {
-        let key = real(&path);
+    /// `key` is the real path.
+    fn add(&mut self, key: PathBuf, path: PathBuf, rank: u8) {
         let new = (rank, path);
         match self.by_real.get_mut(&key) {
             Some(old) if *old <= new => {}
