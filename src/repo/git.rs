@@ -1,24 +1,35 @@
 //! What git says of files. Without a git program every answer is as outside git.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
     fs,
     ops::Range,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use super::{absolute, real};
 
 /// The root of the work tree that `path` lies in, if any: the nearest folder upward that holds `.git`, a folder or, in
-/// a linked work tree and a submodule, a file. No process is started.
+/// a linked work tree and a submodule, a file. No process is started, and each folder is looked at once a process.
 #[must_use]
 pub fn root(path: &Path) -> Option<PathBuf> {
     let path = absolute(path);
-    let start = if path.is_dir() { path.as_path() } else { path.parent()? };
-    start.ancestors().find(|dir| git_dir(dir).is_some()).map(Path::to_path_buf)
+    root_above(if path.is_dir() { &path } else { path.parent()? })
+}
+
+fn root_above(dir: &Path) -> Option<PathBuf> {
+    static CACHE: OnceLock<Mutex<HashMap<PathBuf, Option<PathBuf>>>> = OnceLock::new();
+    let cache = || CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = cache().get(dir) {
+        return found.clone();
+    }
+    let found =
+        if git_dir(dir).is_some() { Some(dir.to_path_buf()) } else { dir.parent().and_then(root_above) };
+    cache().insert(dir.to_path_buf(), found.clone());
+    found
 }
 
 /// The folder of git's own data for the work tree `root`.
