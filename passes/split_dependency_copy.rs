@@ -121,12 +121,8 @@ struct Split<'a> {
 }
 
 fn in_stage(input: &Input, stage: &Stage) -> Option<Finding> {
-    let copies = |at: usize| {
-        let ins = &input.file.instructions[at];
-        matches!(ins.keyword, Keyword::Copy | Keyword::Add) && ins.flag("from").is_none()
-    };
     // most stages bring nothing, and their RUNs need not be read
-    stage.body.clone().find(|at| copies(*at))?;
+    stage.body.clone().find(|at| copies(&input.file.instructions[*at]))?;
     let broads: Vec<usize> = stage.body.clone().filter(|at| is_broad(input, *at)).collect();
     let mut refused = None;
     for &at in &broads {
@@ -166,14 +162,16 @@ fn archive(input: &Input, stage: &Stage) -> Option<Finding> {
     (!manifests).then(|| Finding::refuse(span, refusal))
 }
 
+/// Whether an instruction copies from somewhere else than a stage or an image.
+fn copies(ins: &Instruction) -> bool {
+    matches!(ins.keyword, Keyword::Copy | Keyword::Add) && ins.flag("from").is_none()
+}
+
 /// Whether an instruction brings one folder of the context.
 fn is_broad(input: &Input, at: usize) -> bool {
     let ins = &input.file.instructions[at];
-    let copies = matches!(ins.keyword, Keyword::Copy | Keyword::Add)
-        && ins.flag("from").is_none()
-        && ins.heredocs.is_empty();
     let [source, _] = ins.args() else { return false };
-    copies && is_folder(input.context, &source.value)
+    copies(ins) && ins.heredocs.is_empty() && is_folder(input.context, &source.value)
 }
 
 /// Whether the install `install` runs in, or names, what COPY `copy` brings.

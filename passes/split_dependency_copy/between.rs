@@ -418,13 +418,11 @@ fn harmless(input: &Input, broad: &Broad, argv: &[String], cwd: Option<&str>) ->
     }
 }
 
-/// Whether the COPY may bring the settings of the system or of a user, which installers of packages read wherever they run.
+/// Whether the COPY may bring the settings of the system or of a user, which installers of packages read wherever they run: into a
+/// folder where the system keeps programs and settings (Filesystem Hierarchy Standard 3.0, chapters 3 and 4), or as a file of a home whose
+/// name begins with a dot.
 fn brings_settings(input: &Input, broad: &Broad) -> bool {
-    let has = |name: &&str| {
-        let path = if broad.source.is_empty() { (*name).to_owned() } else { join(&broad.source, name) };
-        input.context.is_none_or(|c| c.entry(path.trim_start_matches('/')).is_some())
-    };
-    let system = [
+    const SYSTEM: [&str; 9] = [
         "/bin",
         "/lib",
         "/sbin",
@@ -435,26 +433,17 @@ fn brings_settings(input: &Input, broad: &Broad) -> bool {
         "/usr/local/bin",
         "/usr/local/lib",
     ];
+    const TOP: [&str; 9] = ["bin", "etc", "home", "lib", "opt", "root", "sbin", "usr", "var"];
+    let has = |is: &dyn Fn(&str) -> bool| {
+        input.context.is_none_or(|c| c.list(&broad.source).iter().any(|(name, _)| is(name)))
+    };
     let target = broad.target.as_str();
-    let folders = ["bin", "etc", "home", "lib", "opt", "root", "sbin", "usr", "var"];
-    let files = [
-        ".bundle",
-        ".cargo",
-        ".condarc",
-        ".config",
-        ".gemrc",
-        ".gitconfig",
-        ".netrc",
-        ".npmrc",
-        ".pip",
-        ".yarnrc",
-    ];
     let home = target == "/root" || parent(target) == "/home";
     covers("/etc", target)
         || covers("/usr/local/etc", target)
-        || system.contains(&target)
-        || target == "/" && folders.iter().any(has)
-        || home && files.iter().any(has)
+        || SYSTEM.contains(&target)
+        || target == "/" && has(&|name| TOP.contains(&name))
+        || home && has(&|name| name.starts_with('.'))
 }
 
 /// The folder of a virtual environment that a command makes, which it alone writes.

@@ -29,7 +29,7 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
         found.iter().flat_map(|f| f.installs.iter().map(|(i, _)| i.command.as_str())).collect();
     if let Some(early) = &needs.early {
         add_early(input, stage, split, early, &lines, &mut rewrite)?;
-        return Ok((early_message(needs, early), rewrite));
+        return Ok((message(needs, early), rewrite));
     }
     let Some(last) = found.last() else {
         return Err(Refusal::new(Reason::NotProven, "there is no install", "nothing"));
@@ -61,10 +61,7 @@ pub(super) fn edits(input: &Input, stage: &Stage, split: &Split) -> Result<(Stri
         }
     }
     rewrite.effects.extend(commands.iter().map(|c| Effect::CommandMoved { command: (*c).to_owned() }));
-    Ok((
-        format!("copy {} and run `{}` before the sources come", names(&needs.files), commands.join("`, `")),
-        rewrite,
-    ))
+    Ok((message(needs, &commands.join("`, `")), rewrite))
 }
 
 /// The install stays where it is; `early` is added before the sources come.
@@ -186,10 +183,7 @@ pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, R
         }
         rewrite.effects.extend(commands.iter().map(|c| Effect::CommandMoved { command: (*c).to_owned() }));
         let what = commands.join("`, `");
-        return Ok((
-            format!("copy {} and run `{what}` before the sources come", names(&needs.files)),
-            rewrite,
-        ));
+        return Ok((message(needs, &what), rewrite));
     };
     early_level(input, stage, needs, install, &mut rewrite)?;
     whole_or_cut(found)?;
@@ -213,14 +207,14 @@ pub(super) fn assembled(stage: &Stage, assembly: &Assembly) -> Result<(String, R
         let place = with_comment(input, found.at).start;
         rewrite.edits.dockerfile.insert(place, format!("{early}{moved}"));
         rewrite.effects.push(Effect::CommandAdded { command: command.clone() });
-        return Ok((early_message(needs, command), rewrite));
+        return Ok((message(needs, command), rewrite));
     };
     rewrite.edits.dockerfile.insert(place, early);
     rewrite.effects.push(Effect::CommandAdded { command: command.clone() });
     Ok((format!("run `{command}` before the sources come"), rewrite))
 }
 
-fn early_message(needs: &Needs, command: &str) -> String {
+fn message(needs: &Needs, command: &str) -> String {
     format!("copy {} and run `{command}` before the sources come", names(&needs.files))
 }
 
