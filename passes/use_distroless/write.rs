@@ -58,6 +58,14 @@ pub(super) fn write(
             if effects.contains(&Effect::User { stage: stage.index }) && dir != "/" {
                 effects.push(Effect::Owner { path: dir });
             }
+        } else {
+            let old = input.facts.before(stage.from).and_then(|s| s.cwd.clone());
+            let new = input.knowledge.image(&reference).and_then(|i| i.workdir.clone());
+            if let (Some(old), Some(new)) = (old, new)
+                && old != new
+            {
+                evidence.push(format!("it starts in {new}, not in {old}: the program is alone in the image"));
+            }
         }
     }
     if !first.is_empty() {
